@@ -1,0 +1,1 @@
+"""The command line: reads options, calls a package, hands on its result."""

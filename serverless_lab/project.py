@@ -1,0 +1,192 @@
+"""What `lab` remembers between commands: `.lab/` in the working directory.
+
+    .lab/deployment.json      the last deployment: target, stack, functions, API URL
+    .lab/emulator.json        the embedded emulator of this directory: process, port, instance id
+    .lab/emulator.log         what it printed
+    .lab/build/               zips, by content
+    .lab/runs/<id>/           one folder a run: manifest.json, requests.parquet, invocations.parquet, Locust's own files
+    .lab/runs/last            the id of the last run
+
+Files are written whole and moved into place, so a reader never sees half of one. No credential is ever written here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from serverless_lab.errors import BadInput, NothingDeployed
+
+STATE_DIRECTORY = ".lab"
+
+
+@dataclass(frozen=True)
+class DeployedFunction:
+    """A function of the stack as the target has it.
+
+    `logical_id` is the template's, `name` the physical name; `alias` the alias events go to, None for $LATEST.
+    """
+
+    logical_id: str
+    name: str
+    log_group: str
+    memory_size_mb: int
+    timeout_s: int
+    runtime: str
+    architecture: str
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One stack on one target. `deployed_at` is ISO 8601 with offset; `instance_id` tells an emulator's lifetime.
+
+    `endpoint_url` and `instance_id` are None on AWS; `api_url` is None for a stack without an API.
+    """
+
+    target: str
+    stack_name: str
+    region: str
+    account_id: str
+    template: str
+    deployed_at: str
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+    functions: tuple[DeployedFunction, ...]
+    api_url: str | None = None
+    endpoint_url: str | None = None
+    instance_id: str | None = None
+    artifact_bucket: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Deployment:
+        functions = tuple(DeployedFunction(**function) for function in data["functions"])
+        return cls(**{**data, "functions": functions, "notes": tuple(data.get("notes", ()))})
+
+    def function(self, name: str) -> DeployedFunction:
+        """The function with this logical id or physical name.
+
+        Raises:
+            BadInput: no such function; the hint lists those there are.
+        """
+        for function in self.functions:
+            if name in (function.logical_id, function.name):
+                return function
+        known = ", ".join(sorted(function.name for function in self.functions)) or "none"
+        raise BadInput(f"stack `{self.stack_name}` has no function `{name}`", hint=f"its functions: {known}")
+
+
+class Project:
+    """The `.lab/` folder of one working directory."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = (directory or Path.cwd()).resolve()
+        self.state = self.directory / STATE_DIRECTORY
+        self.runs = self.state / "runs"
+        self.build = self.state / "build"
+        self.emulator_file = self.state / "emulator.json"
+        self.emulator_log = self.state / "emulator.log"
+        self._deployment_file = self.state / "deployment.json"
+
+    def deployment(self) -> Deployment:
+        """The last deployment.
+
+        Raises:
+            NothingDeployed: there is none yet.
+        """
+        found = self.deployment_or_none()
+        if found is None:
+            raise NothingDeployed(f"nothing is deployed from {self.directory}", hint="deploy first: `lab deploy`")
+        return found
+
+    def deployment_or_none(self) -> Deployment | None:
+        data = read_json(self._deployment_file)
+        return None if data is None else Deployment.from_json(data)
+
+    def remember_deployment(self, deployment: Deployment) -> None:
+        write_json(self._deployment_file, deployment.to_json())
+
+    def forget_deployment(self) -> None:
+        self._deployment_file.unlink(missing_ok=True)
+
+    def new_run(self, scenario: str, now: datetime) -> Path:
+        """An empty folder for a run of `scenario`, named by time and scenario."""
+        stem = f"{now:%Y%m%d-%H%M%S}-{scenario}"
+        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+            folder = self.runs / f"{stem}{suffix}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return folder
+        raise BadInput(f"{self.runs} has a thousand runs named {stem}", hint="remove old runs")
+
+    def remember_run(self, folder: Path) -> None:
+        write_text(self.runs / "last", folder.name + "\n")
+
+    def run(self, run_id: str | None = None) -> Path:
+        """The folder of run `run_id`, or of the last run.
+
+        Raises:
+            NothingDeployed: nothing was run yet.
+            BadInput: no such run.
+        """
+        if run_id is None:
+            last = self.runs / "last"
+            if not last.is_file():
+                raise NothingDeployed(f"no run in {self.runs}", hint="send a load first: `lab load --scenario smooth`")
+            run_id = last.read_text().strip()
+        folder = self.runs / run_id
+        if not (folder / "manifest.json").is_file():
+            known = sorted(path.name for path in self.runs.glob("*") if path.is_dir())[-5:]
+            raise BadInput(f"no run `{run_id}` in {self.runs}", hint="newest runs: " + (", ".join(known) or "none"))
+        return folder
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in `path`, or None when there is no such file.
+
+    Raises:
+        BadInput: the file is there and is not a JSON object.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON: {error}", hint=f"remove it: rm {path}") from error
+    if not isinstance(data, dict):
+        raise BadInput(f"{path} does not hold a JSON object", hint=f"remove it: rm {path}")
+    return data
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put `text` into `path` in one step: either the old content is there or the new, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def bundled(kind: str, name: str) -> Path:
+    """The path of a file or folder that ships with lab: `bundled("scenarios", "smooth.yaml")`.
+
+    In a wheel they are under `serverless_lab/bundled/`, in a checkout at its top level.
+    """
+    package = Path(__file__).parent
+    shipped = package / "bundled" / kind
+    return (shipped if shipped.is_dir() else package.parent / kind) / name
