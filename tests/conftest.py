@@ -1,0 +1,94 @@
+"""What several packages' tests share: a real MiniStack in a process of its own, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).parent / "samples"
+START_TIMEOUT_S = 60
+PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class MiniStackProcess:
+    """A standalone MiniStack. `endpoint` is its URL; `stop()` ends it together with its Lambda workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"ministack-{self.port}.log"
+        # The developer's AWS settings must not reach the handlers MiniStack runs in its own workers.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment |= {
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "localhost",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": str(folder / "s3"),
+            "TMPDIR": str(folder),
+        }
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ministack"],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+
+    def wait_until_ready(self) -> None:
+        pause = threading.Event()
+        for _ in range(START_TIMEOUT_S * 20):
+            if self._process.poll() is not None:
+                raise RuntimeError(f"MiniStack ended with {self._process.returncode}:\n{self.log.read_text()[-2000:]}")
+            try:
+                urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5).close()
+                return
+            except (urllib.error.URLError, OSError):
+                pause.wait(0.05)
+        raise RuntimeError(f"MiniStack did not answer in {START_TIMEOUT_S} s:\n{self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+def _end_with_parent() -> None:
+    """A test run that is killed must not leave an emulator behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint URL of a standalone MiniStack that lives as long as this test process."""
+    process = MiniStackProcess(tmp_path_factory.mktemp("ministack"))
+    try:
+        process.wait_until_ready()
+        yield process.endpoint
+    finally:
+        process.stop()
