@@ -32,7 +32,10 @@ class Target(Protocol):
     name: str
     region: str
     endpoint_url: str | None
-    capabilities: Capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its logs and clock can tell. May ask an emulator what it is, once."""
 
     def session(self) -> boto3.Session: ...
 

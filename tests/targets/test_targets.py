@@ -1,0 +1,167 @@
+"""Which place a name means, and what can never redirect it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from serverless_lab.errors import BadInput, EmulatorError, TargetError
+from serverless_lab.targets import resolve_target
+from serverless_lab.targets.localstack import localstack_endpoint
+from tests.conftest import free_port
+
+NO_AWS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "user", "AWS_CONFIG_FILE": "/dev/null"}
+
+
+class StatusHandler(http.server.BaseHTTPRequestHandler):
+    """Answers `/_lab/status` as the embedded emulator does."""
+
+    def do_GET(self) -> None:
+        found = self.path == "/_lab/status"
+        body = json.dumps({"instance_id": "4be1", "port": 1, "pid": 2}).encode() if found else b"{}"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def status_server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), StatusHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_unknown_target_is_answered_with_the_list():
+    with pytest.raises(BadInput) as caught:
+        resolve_target("azure")
+    assert caught.value.hint == "targets: local, localstack, aws"
+
+
+def test_local_without_a_running_emulator_says_how_to_start_it():
+    with pytest.raises(EmulatorError) as caught:
+        resolve_target("local")
+    assert "lab up" in (caught.value.hint or "")
+
+
+def test_local_tells_one_lifetime_of_the_emulator_from_the_next(status_server):
+    assert resolve_target("local", local_endpoint=status_server).instance_id() == "4be1"
+
+
+def test_local_refuses_a_port_where_somebody_else_answers(ministack):
+    """A deployment must not be written into an emulator that is not this directory's."""
+    with pytest.raises(EmulatorError, match="is not lab's emulator"):
+        resolve_target("local", local_endpoint=ministack).instance_id()
+
+
+def test_local_says_that_nobody_answers(tmp_path):
+    with pytest.raises(EmulatorError, match="no emulator answers") as caught:
+        resolve_target(
+            "local", local_endpoint=f"http://127.0.0.1:{free_port()}", emulator_log=tmp_path / "x.log"
+        ).instance_id()
+    assert "x.log" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "http://localhost:4566"),
+        ({"LOCALSTACK_HOST": "box"}, "http://box:4566"),
+        ({"LOCALSTACK_HOST": "box:99"}, "http://box:99"),
+        ({"LOCALSTACK_HOST": "box", "USE_SSL": "1"}, "https://box:4566"),
+        ({"LOCALSTACK_HOST": "box", "AWS_ENDPOINT_URL": "http://127.0.0.1:77"}, "http://127.0.0.1:77"),
+    ],
+)
+def test_localstack_is_where_localstack_s_own_tools_look(environment, expected):
+    assert localstack_endpoint(environment) == expected
+
+
+@pytest.mark.parametrize("environment", [{"LOCALSTACK_HOST": "a:b"}, {"AWS_ENDPOINT_URL": "localhost:4566"}])
+def test_an_address_that_is_none_is_refused(environment):
+    with pytest.raises(TargetError):
+        localstack_endpoint(environment)
+
+
+def test_localstack_that_is_not_running_says_where_it_was_looked_for():
+    target = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
+    with pytest.raises(TargetError, match=r"127\.0\.0\.1"):
+        target.instance_id()
+    with pytest.raises(TargetError, match=r"127\.0\.0\.1"):
+        target.account_id()
+
+
+def test_the_user_s_aws_settings_do_not_reach_an_emulator(ministack, monkeypatch):
+    """A profile that does not exist, or a proxy, must not break a local deployment."""
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{free_port()}")
+    target = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": ministack})
+    assert target.account_id() == "000000000000"
+    credentials = target.session().get_credentials()
+    assert credentials is not None
+    assert credentials.access_key == "test"
+
+
+def test_a_standalone_ministack_promises_neither_init_durations_nor_streams(ministack):
+    target = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": ministack})
+    assert target.instance_id() is None
+    assert not target.capabilities.reports_init_duration
+    assert not target.capabilities.one_log_stream_per_environment
+    assert target.capabilities.updates_functions_in_place
+    assert target.api_url("abc", "Prod") == f"{ministack}/_aws/execute-api/abc/Prod"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_aws_refuses_an_endpoint_override(name):
+    """Whoever says `--target aws` expects AWS, and a bill; an emulator would answer without either."""
+    with pytest.raises(TargetError, match=f"{name} is http://localhost:4566"):
+        resolve_target("aws", region="eu-west-1", environment={**NO_AWS, name: "http://localhost:4566"})
+
+
+def test_aws_refuses_an_override_in_the_profile(tmp_path, monkeypatch):
+    config = tmp_path / "config"
+    config.write_text("[profile dev]\nregion = eu-west-1\nendpoint_url = http://localhost:4566\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    with pytest.raises(TargetError, match="profile `dev` sets endpoint_url"):
+        resolve_target("aws", profile="dev", environment={})
+
+
+def test_aws_says_which_profile_is_missing(monkeypatch):
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(TargetError, match="no-such"):
+        resolve_target("aws", profile="no-such", environment={})
+
+
+def test_aws_needs_a_region(monkeypatch):
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(TargetError, match="no region"):
+        resolve_target("aws", environment={})
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [
+        ("eu-west-1", "https://abc.execute-api.eu-west-1.amazonaws.com/prod"),
+        ("cn-north-1", "https://abc.execute-api.cn-north-1.amazonaws.com.cn/prod"),
+    ],
+)
+def test_an_api_on_aws_has_its_partition_s_suffix(region, url, monkeypatch):
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    assert resolve_target("aws", region=region, environment={}).api_url("abc", "prod") == url
+
+
+def test_a_profile_is_refused_where_it_would_be_ignored():
+    with pytest.raises(BadInput, match="takes no AWS profile"):
+        resolve_target("localstack", profile="dev", environment={})
