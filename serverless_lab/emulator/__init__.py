@@ -1,1 +1,15 @@
-""""""
+"""The embedded target: MiniStack for the AWS services, our own Lambda plane for execution.
+
+    edge            what may come in from outside, request ids on what goes out
+    ministack       the one module that knows MiniStack: every invocation passes through its seam
+    plane           carries an invocation: asks the scheduler, runs the phases it commands
+    scheduler       decides: events in, commands out (model, events, commands, concurrency); no I/O, no clock
+    environments    one execution environment: its phases, timeouts and platform log
+    process         its runtime process: Runtime API connection, output, end
+    runtime_api     the Runtime API as data
+    server          puts all of it behind one loopback port, in one process
+    control         starts, finds and stops that process from the command line
+
+Waiting and I/O happen in `edge` (an event loop, MiniStack's too) and on the thread of each invocation (`plane`,
+`environments`, `process`). The thread of an invocation carries it from end to end.
+"""

@@ -1,0 +1,85 @@
+"""A function's code on disk: its zip and its layers unpacked once per content, read-only as on AWS."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import stat
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+
+from serverless_lab import quotas
+from serverless_lab.errors import BadInput
+
+
+class CodeStore:
+    """Unpacked zips under `root`, by the hash of their content."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._known: dict[int, tuple[bytes, Path]] = {}
+
+    def path(self, archive: bytes) -> Path:
+        """The folder that holds `archive` unpacked.
+
+        Raises:
+            BadInput: it is not a zip, is too large, or has a member that would land outside the folder.
+        """
+        known = self._known.get(id(archive))
+        if known is not None and known[0] is archive:
+            return known[1]
+        home = self._root / hashlib.sha256(archive).hexdigest()[:32]
+        with self._lock:
+            if not home.is_dir():
+                self._unpack(archive, home)
+            self._known[id(archive)] = (archive, home)
+        return home
+
+    def _unpack(self, archive: bytes, home: Path) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._root))
+        try:
+            unpack(archive, draft)
+            draft.chmod(0o755)
+            draft.rename(home)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Unpack `archive` into `folder`, keeping modes and symbolic links that stay inside.
+
+    Raises:
+        BadInput: as for `CodeStore.path`; `folder` may then hold a part of it, and nothing is outside it.
+    """
+    try:
+        bundle = zipfile.ZipFile(io.BytesIO(archive))
+    except zipfile.BadZipFile as error:
+        raise BadInput(f"the deployment package is not a zip file: {error}") from error
+    with bundle:
+        size = sum(member.file_size for member in bundle.infolist())
+        if size > quotas.DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
+            raise BadInput(f"the deployment package is {size} bytes unzipped; Lambda's limit is 262144000")
+        top = folder.resolve()
+        for member in bundle.infolist():
+            target = folder / member.filename
+            mode = member.external_attr >> 16
+            if not target.resolve().is_relative_to(top) or "\\" in member.filename:
+                raise BadInput(f"`{member.filename}` in the deployment package points outside it")
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if stat.S_ISLNK(mode):
+                link = bundle.read(member).decode()
+                if not (target.parent / link).resolve().is_relative_to(top):
+                    raise BadInput(f"the link `{member.filename}` in the deployment package points outside it")
+                target.symlink_to(link)
+                continue
+            with bundle.open(member) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            target.chmod(0o555 if mode & 0o111 else 0o444)

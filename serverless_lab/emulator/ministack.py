@@ -1,0 +1,344 @@
+"""The one module that knows MiniStack exists.
+
+MiniStack (https://github.com/ministackorg/ministack) serves every AWS service but the execution of functions. It runs
+in this process as an ASGI app, and a few of its functions are replaced by ours:
+
+* `lambda_svc._execute_function_dispatch`: every invocation, whatever sent it, passes there, on a thread of its own;
+* `lambda_svc.invalidate_worker`: called when a function's code or configuration changes, or it is deleted;
+* `lambda_svc._reserved_concurrency` and its account cap: our scheduler counts, so MiniStack must not;
+* `apigateway_v1._lambda_proxy_response` and `_invoke_lambda_proxy_v1`: API Gateway's error bodies and its timeout.
+
+`tests/emulator/test_ministack_contract.py` fails when a new version of MiniStack moves one of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from serverless_lab import quotas
+from serverless_lab.emulator.clock import Clock
+from serverless_lab.emulator.code import CodeStore
+from serverless_lab.emulator.environments import (
+    ExecutionEnvironment,
+    FunctionSettings,
+    InvokeRequest,
+    RuntimeSettings,
+)
+from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
+from serverless_lab.emulator.plane import LambdaPlane
+from serverless_lab.errors import BadInput
+
+ACCOUNT_ID = "000000000000"
+
+SETTINGS = {
+    "MINISTACK_HOST": "localhost",
+    "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+    "LAMBDA_ACCOUNT_CONCURRENCY": "0",
+    # Listeners of services that no function here can reach: nothing binds to more than it must.
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    "LOG_LEVEL": "WARNING",
+}
+"""Environment variables that MiniStack reads when it is imported."""
+
+
+@dataclass
+class EdgeRequest:
+    """One HTTP request at the edge, and what became of it: filled in by whoever carries its invocation.
+
+    `function_request_id` is set beforehand for an Invoke, whose answer AWS gives under the same id.
+    """
+
+    invoke_api: bool = False
+    raw_payload: bool = False
+    client_context: str | None = None
+    function_request_id: str | None = None
+    environment_id: str | None = None
+    invoked: bool = False
+
+
+edge_request: contextvars.ContextVar[EdgeRequest | None] = contextvars.ContextVar("edge_request", default=None)
+
+
+@dataclass
+class Adapter:
+    """Stands where MiniStack's executor stood.
+
+    Args:
+        plane: runs the invocations.
+        code: unpacks function code.
+        runtime: what environments share.
+        clock: time of log events.
+        endpoint_url: what functions are given as AWS_ENDPOINT_URL.
+        new_request_id: gives a fresh request id.
+    """
+
+    plane: LambdaPlane
+    code: CodeStore
+    runtime: RuntimeSettings
+    clock: Clock
+    endpoint_url: str
+    new_request_id: Callable[[], str]
+    _settings: dict[str, FunctionSettings] = field(default_factory=dict)
+
+    def install(self) -> Callable[..., Awaitable[None]]:
+        """Replace MiniStack's executor; gives MiniStack's ASGI app."""
+        from ministack import app
+        from ministack.services import apigateway_v1, lambda_svc
+
+        lambda_svc._execute_function_dispatch = self._dispatch
+        lambda_svc._ACCOUNT_CONCURRENCY_CAP = 0
+        lambda_svc._reserved_concurrency = lambda func, config: None
+        lambda_svc.invalidate_worker = self._invalidate
+        apigateway_v1._lambda_proxy_response = proxy_response
+        apigateway_v1._invoke_lambda_proxy_v1 = with_integration_timeout(apigateway_v1._invoke_lambda_proxy_v1)
+        found: Callable[..., Awaitable[None]] = app.app
+        return found
+
+    # Called by MiniStack -----------------------------------------------------------------------------------------
+
+    def _dispatch(
+        self, func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float
+    ) -> dict[str, Any]:
+        edge = edge_request.get()
+        first = edge is not None and not edge.invoked
+        if edge is not None and first:
+            edge.invoked = True
+            if edge.invoke_api and edge.function_request_id is not None:
+                request_id = edge.function_request_id
+            edge.function_request_id = request_id
+        try:
+            version, settings = self._function(func, config)
+        except BadInput as problem:
+            return _failed("InvalidZipFileException", problem.message)
+        request = InvokeRequest(
+            request_id=request_id,
+            payload=json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"),
+            function_arn=config.get("FunctionArn", ""),
+            client_context=edge.client_context if edge is not None and first and edge.invoke_api else None,
+        )
+        carried = self.plane.invoke(version, request, lambda chosen_id: self._environment(chosen_id, settings))
+        if isinstance(carried, ThrottleReason):
+            return _throttled(carried)
+        if edge is not None and first:
+            edge.environment_id = carried.environment_id
+        outcome = carried.outcome
+        raw = edge is not None and first and edge.raw_payload
+        result: dict[str, Any] = {"body": outcome.payload if raw else _parsed(outcome.payload)}
+        result["log"] = outcome.tail.decode("utf-8", "replace")
+        if outcome.function_error is not None:
+            result |= {"error": True, "function_error": outcome.function_error}
+        return result
+
+    def _invalidate(self, name: str, qualifier: str | None = None, **scope: Any) -> None:
+        self.plane.recycle(name, qualifier)
+
+    # What MiniStack knows, in our words ----------------------------------------------------------------------------
+
+    def _function(self, func: dict[str, Any], config: dict[str, Any]) -> tuple[FunctionVersion, FunctionSettings]:
+        from ministack.services import lambda_svc
+
+        name, version = config["FunctionName"], config.get("Version", "$LATEST")
+        described = [
+            config.get(key)
+            for key in ("CodeSha256", "Handler", "Runtime", "MemorySize", "Timeout", "Environment", "LoggingConfig")
+        ]
+        layers = [layer if isinstance(layer, str) else layer.get("Arn") for layer in config.get("Layers") or ()]
+        key = json.dumps([name, version, described, layers], sort_keys=True)
+        revision = hashlib.sha256(key.encode()).hexdigest()[:16]
+        settings = self._settings.get(revision)
+        if settings is None:
+            logging = config.get("LoggingConfig") or {}
+            zips = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or ()]
+            settings = self._settings[revision] = FunctionSettings(
+                name=name,
+                version=version,
+                handler=config.get("Handler") or "",
+                runtime=config.get("Runtime") or "",
+                memory_size_mb=int(config.get("MemorySize") or quotas.MEMORY_DEFAULT_MB),
+                timeout_ms=int(float(config.get("Timeout") or quotas.FUNCTION_TIMEOUT_DEFAULT_S) * 1000),
+                log_group=logging.get("LogGroup") or f"/aws/lambda/{name}",
+                task_root=self.code.path(func.get("code_zip") or b""),
+                layers=tuple(self.code.path(archive) for archive in zips if archive),
+                variables=tuple(((config.get("Environment") or {}).get("Variables") or {}).items()),
+            )
+        base = lambda_svc._functions.get(name) or func
+        reserved = base.get("concurrency")
+        if isinstance(reserved, dict):
+            reserved = reserved.get("ReservedConcurrentExecutions")
+        return FunctionVersion(name, version, revision, None if reserved is None else int(reserved)), settings
+
+    def _environment(self, environment_id: str, function: FunctionSettings) -> ExecutionEnvironment:
+        from ministack.core.responses import get_region
+
+        stream = log_stream_name(self.clock.epoch_ms(), function, environment_id)
+        return ExecutionEnvironment(
+            environment_id,
+            function,
+            self.runtime,
+            process_variables(function, self.runtime, environment_id, stream, get_region(), self.endpoint_url),
+            self.clock,
+            lambda events: append_log(function.log_group, stream, events),
+        )
+
+
+def process_variables(
+    function: FunctionSettings,
+    runtime: RuntimeSettings,
+    environment_id: str,
+    log_stream: str,
+    region: str,
+    endpoint_url: str,
+) -> dict[str, str]:
+    """The whole environment of a runtime process: what Lambda sets, and the function's own variables.
+
+    documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html. Nothing of the user's shell is
+    among them, and the credentials are the emulator's own; AWS_ENDPOINT_URL leads every SDK back to it.
+    """
+    reserved = {
+        "_HANDLER": function.handler,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size_mb),
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_ACCESS_KEY_ID": "ASIA" + environment_id[:16].upper(),
+        "AWS_SECRET_ACCESS_KEY": environment_id,
+        "AWS_SESSION_TOKEN": environment_id,
+        "LAMBDA_TASK_ROOT": str(function.task_root),
+        "LAMBDA_RUNTIME_DIR": str(runtime.runtime_directory),
+    }
+    defaults = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "HOME": "/tmp",
+    }
+    return {**defaults, **dict(function.variables), **reserved}
+
+
+def log_stream_name(epoch_ms: int, function: FunctionSettings, environment_id: str) -> str:
+    """`YYYY/MM/DD/[version]id`, with the function's name before the version in a log group of the user's choice."""
+    import datetime
+
+    day = datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y/%m/%d")
+    own_group = function.log_group == f"/aws/lambda/{function.name}"
+    return f"{day}/{'' if own_group else function.name}[{function.version}]{environment_id}"
+
+
+def append_log(group_name: str, stream_name: str, events: Iterable[tuple[int, str]]) -> None:
+    """Append (epoch ms, message) to a log stream, creating group and stream as Lambda does."""
+    from ministack.services import cloudwatch_logs as logs
+
+    stored = [{"timestamp": at_ms, "message": message, "ingestionTime": at_ms} for at_ms, message in events]
+    if not stored:
+        return
+    now_ms = stored[0]["timestamp"]
+    group = logs._log_groups.get(group_name)
+    if group is None:
+        logs._create_log_group({"logGroupName": group_name})
+        group = logs._log_groups[group_name]
+    stream = group["streams"].get(stream_name)
+    if stream is None:
+        stream = group["streams"].setdefault(
+            stream_name,
+            {
+                "events": [],
+                "uploadSequenceToken": "1",
+                "creationTime": now_ms,
+                "firstEventTimestamp": None,
+                "lastEventTimestamp": None,
+                "lastIngestionTime": None,
+            },
+        )
+    logs._append_log_events(stream, stored)
+    if group.get("subscriptionFilters"):
+        logs._fanout_to_subscription_filters(group_name, stream_name, stored)
+    logs._fanout_to_live_tail_sessions(group_name, stream_name, stored)
+
+
+def proxy_response(result: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """What REST API Gateway makes of a Lambda proxy integration's result: (response, error text of a 502).
+
+    documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+    and https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html: a refused invoke is a 500, a function
+    that failed or answered in another form is a 502, both with the same body.
+    """
+    if result.get("throttle"):
+        headers = {"x-amzn-ErrorType": "InternalServerErrorException"}
+        return {"statusCode": 500, "headers": headers, "body": '{"message": "Internal server error"}'}, None
+    body = result.get("body")
+    if result.get("error") or not _is_proxy_response(body):
+        return None, "Internal server error"
+    return body, None
+
+
+def _is_proxy_response(body: Any) -> bool:
+    if not isinstance(body, dict):
+        return False
+    try:
+        status = int(body.get("statusCode", 200))
+    except (TypeError, ValueError):
+        return False
+    known = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+    if not 100 <= status <= 599 or not set(body) <= known:
+        return False
+    body["statusCode"] = status
+    return body.get("body") is None or isinstance(body["body"], str)
+
+
+def with_integration_timeout(invoke: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """`invoke`, answered with a 504 when the integration's timeout passes first; the function runs on, as on AWS.
+
+    documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+    """
+
+    async def invoke_in_time(integration: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        timeout_ms = int(integration.get("timeoutInMillis") or quotas.INTEGRATION_TIMEOUT_DEFAULT_MS)
+        running = asyncio.ensure_future(invoke(integration, *args, **kwargs))
+        done, _ = await asyncio.wait({running}, timeout=timeout_ms / 1000)
+        if running in done:
+            return running.result()
+        running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        body = b'{"message": "Endpoint request timed out"}'
+        return 504, {"Content-Type": "application/json", "x-amzn-ErrorType": "InternalServerErrorException"}, body
+
+    return invoke_in_time
+
+
+def configure(port: int) -> None:
+    """Set what MiniStack reads at import. Call before anything imports it."""
+    os.environ.update(SETTINGS)
+    os.environ["GATEWAY_PORT"] = str(port)
+
+
+def _parsed(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode("utf-8", "replace")
+
+
+def _failed(error_type: str, message: str) -> dict[str, Any]:
+    body = {"errorType": error_type, "errorMessage": message}
+    return {"error": True, "function_error": "Unhandled", "body": body, "log": ""}
+
+
+def _throttled(reason: ThrottleReason) -> dict[str, Any]:
+    """In the form MiniStack's Invoke answers a 429 from."""
+    body = {"Type": "User", "Reason": reason.value, "message": "Rate Exceeded.", "__type": "TooManyRequestsException"}
+    return {"throttle": True, "error": True, "body": {**body, "retryAfterSeconds": "1"}, "log": ""}

@@ -1,0 +1,349 @@
+"""One runtime process and what it is heard through: its Runtime API connection, its output, its end.
+
+A blocking listener of its own per process, on loopback, read by whichever thread carries the invocation: no event loop
+lies between the runtime's answer and the measurement. The kernel's receive time is taken where it gives one, so that
+being woken late does not count as the function's time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from serverless_lab import quotas
+from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, RuntimeRequest
+
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@qq")
+_FRAME_HEADER = struct.Struct(">IIQ")
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_NICENESS = 10  # the emulator's own loop goes first: else a busy host shows up as latency of warm invocations
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A request of the runtime, and when it reached this host, in ns of `time.monotonic_ns`."""
+
+    request: RuntimeRequest
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The process is gone: `status` as in `subprocess.Popen.returncode` (negative is a signal)."""
+
+    status: int
+    at_ns: int
+
+    def reason(self) -> str:
+        """In AWS's words: `exit status 127`, `signal: killed`; empty when it exited with 0."""
+        if self.status < 0:
+            return f"signal: {_SIGNAL_NAMES.get(-self.status, str(-self.status))}"
+        return f"exit status {self.status}" if self.status else ""
+
+
+class TimedOut:
+    """The deadline passed first."""
+
+
+# As the Go runtime prints them, which is what Lambda's log shows.
+_SIGNAL_NAMES: dict[int, str] = {
+    signal.SIGKILL: "killed",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "aborted",
+    signal.SIGTERM: "terminated",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGINT: "interrupt",
+    signal.SIGHUP: "hangup",
+    signal.SIGPIPE: "broken pipe",
+}
+
+
+class GroupGuard(Protocol):
+    """Told of every process group, so that none outlives the emulator."""
+
+    def add(self, group: int) -> None: ...
+
+    def remove(self, group: int) -> None: ...
+
+
+class RuntimeProcess:
+    """A process under awslambdaric, started by the constructor.
+
+    Args:
+        interpreter: the Python to run on.
+        sys_path: put before the standard library.
+        handler: as in the function's configuration.
+        variables: its whole environment; AWS_LAMBDA_RUNTIME_API is added.
+        directory: its working directory.
+        tmp: the folder that becomes its /tmp; None to leave /tmp alone.
+        guard: told of its process group.
+    """
+
+    def __init__(
+        self,
+        *,
+        interpreter: Path,
+        sys_path: list[str],
+        handler: str,
+        variables: Mapping[str, str],
+        directory: Path,
+        tmp: Path | None,
+        guard: GroupGuard,
+    ) -> None:
+        self._guard = guard
+        self._output = bytearray()
+        self._frames = bytearray()
+        self.lines: list[tuple[int, bytes]] = []
+        """What it wrote, as (epoch ms, message) in the order heard; whoever reads takes them out."""
+        self._connections: dict[int, tuple[socket.socket, RequestParser]] = {}
+        self._answer_to: socket.socket | None = None
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(8)
+        self._listener.setblocking(False)
+        port = self._listener.getsockname()[1]
+        settings = {"sys_path": sys_path, "handler": handler, "tmp": None if tmp is None else str(tmp)}
+        output_read, output_write = os.pipe()
+        frames_read, frames_write = os.pipe()
+        self._output_fd, self._frames_fd = output_read, frames_read
+        self.started_ns = time.monotonic_ns()
+        try:
+            self._process = subprocess.Popen(
+                [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(_BOOTSTRAP), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=output_write,
+                stderr=output_write,
+                pass_fds=(frames_write,),
+                env={
+                    **variables,
+                    "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+                    "_LAMBDA_TELEMETRY_LOG_FD": str(frames_write),
+                },
+                cwd=directory,
+                start_new_session=True,
+            )
+        finally:
+            os.close(output_write)
+            os.close(frames_write)
+        self.pid = self._process.pid
+        guard.add(self.pid)
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, _NICENESS)
+        self._pid_fd = os.pidfd_open(self.pid)
+        for fd in (output_read, frames_read):
+            os.set_blocking(fd, False)
+        self._poll = select.poll()
+        for fd in (output_read, frames_read, self._pid_fd, self._listener.fileno()):
+            self._poll.register(fd, select.POLLIN)
+        self._open = True
+
+    def wait(self, deadline_ns: int) -> Heard | Exited | TimedOut:
+        """The next request of the runtime, its end, or the passing of `deadline_ns` (of `time.monotonic_ns`).
+
+        Meanwhile its output is read, so that a function that prints much is not held up.
+        """
+        while True:
+            left_ms = (deadline_ns - time.monotonic_ns()) / 1e6
+            if left_ms <= 0:
+                return TimedOut()
+            ended = False
+            for fd, _ in self._poll.poll(left_ms + 0.5):
+                if fd == self._output_fd:
+                    self._read_output()
+                elif fd == self._frames_fd:
+                    self._read_frames()
+                elif fd == self._pid_fd:
+                    ended = True
+                elif fd == self._listener.fileno():
+                    self._accept()
+                elif (heard := self._read_request(fd)) is not None:
+                    self.drain()
+                    return heard
+            if ended and not self._connections_readable():
+                self.drain()
+                return Exited(self._process.wait(), time.monotonic_ns())
+
+    def answer(self, data: bytes) -> None:
+        """Send `data` as the answer to the request heard last. A process that is gone is noticed by `wait`."""
+        connection = self._answer_to
+        if connection is None:
+            return
+        try:
+            connection.setblocking(True)
+            connection.settimeout(30)
+            connection.sendall(data)
+        except OSError:
+            self._close(connection)
+        else:
+            connection.setblocking(False)
+
+    def drain(self) -> None:
+        """Read what it has written so far into `lines`."""
+        self._read_output()
+        self._read_frames()
+
+    def flush(self) -> None:
+        """Take a last line that has no end as a line."""
+        self.drain()
+        if self._output:
+            self._add_line(bytes(self._output))
+            self._output.clear()
+
+    def peak_memory_bytes(self) -> int:
+        """The high-water mark of its resident memory and its living children's; 0 when it is gone."""
+        return sum(_high_water_mark(pid) for pid in _with_children(self.pid))
+
+    def kill(self) -> None:
+        """End its whole process group at once and let go of everything; a second call does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._guard.remove(self.pid)
+        self.flush()
+        for connection, _ in list(self._connections.values()):
+            connection.close()
+        self._connections.clear()
+        self._listener.close()
+        for fd in (self._output_fd, self._frames_fd, self._pid_fd):
+            os.close(fd)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connections[connection.fileno()] = (connection, RequestParser())
+            self._poll.register(connection.fileno(), select.POLLIN)
+
+    def _read_request(self, fd: int) -> Heard | None:
+        if fd not in self._connections:
+            return None
+        connection, parser = self._connections[fd]
+        at_ns = time.monotonic_ns()
+        while True:
+            try:
+                data, ancillary, _, _ = connection.recvmsg(1 << 18, 64)
+            except BlockingIOError:
+                return None
+            except OSError:
+                data = b""
+                ancillary = []
+            if not data:
+                self._close(connection)
+                return None
+            at_ns = _received_ns(ancillary)
+            try:
+                request = parser.feed(data)
+            except (ValueError, IndexError):
+                self._close(connection)  # not HTTP: whatever this is, it is no runtime
+                return None
+            if request is not None:
+                self._answer_to = connection
+                return Heard(request, at_ns)
+            if parser.wants_continue:
+                parser.wants_continue = False
+                connection.send(CONTINUE)
+
+    def _connections_readable(self) -> bool:
+        """Whether there may still be something to hear from a process that has ended."""
+        pending = [(fd, flags) for fd, flags in self._poll.poll(0) if flags & select.POLLIN]
+        return any(fd in self._connections or fd == self._listener.fileno() for fd, _ in pending)
+
+    def _close(self, connection: socket.socket) -> None:
+        fd = connection.fileno()
+        if self._connections.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+        connection.close()
+        if self._answer_to is connection:
+            self._answer_to = None
+
+    def _read_output(self) -> None:
+        while chunk := _read_some(self._output_fd):
+            whole, newline, rest = chunk.rpartition(b"\n")
+            if newline:
+                for line in (bytes(self._output) + whole).split(b"\n"):
+                    self._add_line(line + b"\n")
+                self._output.clear()
+            self._output += rest
+            if len(self._output) >= quotas.LOG_EVENT_MAX_BYTES:
+                self._add_line(bytes(self._output))
+                self._output.clear()
+
+    def _read_frames(self) -> None:
+        while chunk := _read_some(self._frames_fd):
+            self._frames += chunk
+        while len(self._frames) >= _FRAME_HEADER.size:
+            _, length, microseconds = _FRAME_HEADER.unpack_from(self._frames)
+            end = _FRAME_HEADER.size + length
+            if len(self._frames) < end:
+                return
+            self.lines.append((microseconds // 1000, bytes(self._frames[_FRAME_HEADER.size : end])))
+            del self._frames[:end]
+
+    def _add_line(self, line: bytes) -> None:
+        self.lines.append((time.time_ns() // 1_000_000, line))
+
+
+def _read_some(fd: int) -> bytes:
+    try:
+        return os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
+def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """When the kernel received the data, on the monotonic clock; now, where it does not say or says nonsense."""
+    now_ns = time.monotonic_ns()
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = map(int, _TIMESPEC.unpack_from(data))
+            waited = time.time_ns() - (seconds * 1_000_000_000 + nanoseconds)
+            if 0 <= waited < 10_000_000_000:
+                return now_ns - waited
+    return now_ns
+
+
+def _with_children(pid: int) -> list[int]:
+    found, unseen = [], [pid]
+    while unseen:
+        parent = unseen.pop()
+        found.append(parent)
+        with contextlib.suppress(OSError, ValueError):
+            unseen += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return found
+
+
+def _high_water_mark(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def can_have_private_tmp(interpreter: Path, folder: Path) -> bool:
+    """Whether this host lets a process have a /tmp of its own (Linux mount namespaces)."""
+    if sys.platform != "linux":
+        return False
+    settings = json.dumps({"tmp": str(folder), "probe": True})
+    command = [str(interpreter), "-I", "-S", "-B", str(_BOOTSTRAP), settings]
+    return subprocess.run(command, capture_output=True, env={}, check=False).returncode == 0

@@ -1,0 +1,185 @@
+"""The emulator's process: MiniStack, the Lambda plane and the edge behind one loopback port.
+
+`python -m serverless_lab.emulator.server --port N` serves until it is told to stop; `control` starts and stops it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import random
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from serverless_lab import __version__
+from serverless_lab.emulator import runtime_directory
+from serverless_lab.emulator.clock import WallClock
+from serverless_lab.emulator.code import CodeStore
+from serverless_lab.emulator.environments import RuntimeSettings
+from serverless_lab.emulator.guard import Guard
+from serverless_lab.emulator.model import SchedulerOptions
+from serverless_lab.emulator.plane import LambdaPlane
+from serverless_lab.emulator.process import can_have_private_tmp
+from serverless_lab.emulator.scheduler import Scheduler
+
+BACKLOG = 2048
+
+
+def serve(port: int, options: SchedulerOptions, seed: int | None, allowed_origins: list[str]) -> None:
+    """Serve on 127.0.0.1:`port` until SIGTERM, SIGINT or POST /_lab/stop.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(BACKLOG)
+    port = listener.getsockname()[1]
+
+    from serverless_lab.emulator import ministack
+
+    ministack.configure(port)
+    work = Path(tempfile.mkdtemp(prefix="emulator-", dir=_work_directory()))
+    guard = Guard(work)
+    try:
+        _serve(listener, port, work, guard, options, seed, allowed_origins)
+    finally:
+        guard.close()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _serve(
+    listener: socket.socket,
+    port: int,
+    work: Path,
+    guard: Guard,
+    options: SchedulerOptions,
+    seed: int | None,
+    allowed_origins: list[str],
+) -> None:
+    import uvicorn
+
+    from serverless_lab.emulator import ministack
+    from serverless_lab.emulator.edge import Edge
+
+    chance = random.Random(seed)
+    clock = WallClock()
+    scheduler = Scheduler(options, lambda: f"{chance.getrandbits(128):032x}")
+    plane = LambdaPlane(scheduler, clock, simultaneous_inits=len(os.sched_getaffinity(0)))
+    runtime = _runtime_settings(work, guard)
+    instance_id = secrets.token_hex(8)
+    adapter = ministack.Adapter(
+        plane=plane,
+        code=CodeStore(work / "code"),
+        runtime=runtime,
+        clock=clock,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        new_request_id=lambda: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+    )
+    started_at = time.time()
+
+    def status() -> dict[str, Any]:
+        return {
+            "instance_id": instance_id,
+            "version": __version__,
+            "pid": os.getpid(),
+            "port": port,
+            "clock": clock.name,
+            "started_at_ms": int(started_at * 1000),
+            "now_ms": clock.epoch_ms(),
+            "private_tmp": runtime.private_tmp,
+            "idle_lifetime_ms": options.idle_lifetime_ms,
+            "account_concurrency": options.account_concurrency,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "environments": plane.counts(),
+        }
+
+    def memory() -> dict[str, Any]:
+        largest: dict[str, int] = {}
+        for name, megabytes in plane.memory_mb().values():
+            largest[name] = max(largest.get(name, 0), megabytes)
+        return {"largest_environment_mb": largest}
+
+    def stop() -> dict[str, Any]:
+        server.should_exit = True
+        return {"stopping": instance_id}
+
+    edge = Edge(
+        adapter.install(),
+        {"GET status": status, "GET memory": memory, "POST stop": stop},
+        allowed_origins,
+        adapter.new_request_id,
+    )
+    config = uvicorn.Config(
+        edge,
+        http="httptools",
+        loop="uvloop",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=120,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        plane.close()
+
+
+def _runtime_settings(work: Path, guard: Guard) -> RuntimeSettings:
+    interpreter = runtime_directory.interpreter()
+    runtime = runtime_directory.prepare()
+    digest = hashlib.sha256(runtime.name.encode()).hexdigest()
+    version = ".".join(map(str, sys.version_info[:3]))
+    # A folder below /tmp would vanish under an environment's own /tmp.
+    below_tmp = any(path.is_relative_to("/tmp") for path in (work.resolve(), runtime.resolve(), interpreter))
+    probe = work / "probe"
+    probe.mkdir()
+    return RuntimeSettings(
+        interpreter=interpreter,
+        runtime_directory=runtime,
+        runtime_version=f"python:{version}.lab",
+        runtime_version_arn=f"arn:aws:lambda:us-east-1::runtime:{digest}",
+        work=work,
+        private_tmp=not below_tmp and can_have_private_tmp(interpreter, probe),
+        guard=guard,
+    )
+
+
+def _work_directory() -> Path:
+    folder = runtime_directory.cache_directory() / "work"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="serverless_lab.emulator.server")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--idle-lifetime-ms", type=float)
+    parser.add_argument("--account-concurrency", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--allow-origin", action="append", default=[])
+    given = parser.parse_args()
+    chosen = {
+        "idle_lifetime_ms": given.idle_lifetime_ms,
+        "account_concurrency": given.account_concurrency,
+    }
+    options = SchedulerOptions(**{name: value for name, value in chosen.items() if value is not None})
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(given.port, options, given.seed, given.allow_origin)
+
+
+if __name__ == "__main__":
+    main()
