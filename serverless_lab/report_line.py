@@ -288,6 +288,12 @@ def is_platform_line(text: str) -> bool:
     return _HEAD.match(text) is not None
 
 
+def find_platform_line(text: str) -> int | None:
+    """Where in `text` the first platform line begins; None when there is none."""
+    head = _HEAD.search(text)
+    return None if head is None else head.start()
+
+
 def has_init_duration_first(text: str) -> bool:
     """Whether Init Duration stands before Duration: AWS's runtime interface emulator does that, AWS itself never.
 

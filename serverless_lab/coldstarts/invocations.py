@@ -1,0 +1,390 @@
+"""LogEvents -> one row per REPORT line, each with a kind and how that kind was known.
+
+An environment serves one invocation after the other and writes one log stream, so a stream is read like a story:
+INIT_START, START, REPORT, START, REPORT. REPORT and START are matched by request id, never by their order.
+
+What an Init Duration means is decided here. It is not by itself a cold start that somebody waited for:
+
+    cold            the caller waited for an on-demand init
+    restored        the caller waited for a SnapStart restore
+    init-repeated   the caller waited for an init that ran inside Duration: the first one failed or timed out, or the
+                    environment was reset after a crash or a timeout
+    provisioned     the init ran when provisioned concurrency was allocated
+    proactive       the init ran well before the request: Lambda did it ahead of traffic
+    warm            no init
+    unknown         this target's log does not tell
+
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from serverless_lab.coldstarts.platform_events import is_platform_event, read_event
+from serverless_lab.coldstarts.sources import LogEvent
+from serverless_lab.report_line import (
+    InitReport,
+    InitStart,
+    PlatformLine,
+    ReportLine,
+    RestoreReport,
+    RestoreStart,
+    StartLine,
+    has_init_duration_first,
+)
+
+COLD = "cold"
+PROVISIONED = "provisioned"
+PROACTIVE = "proactive"
+RESTORED = "restored"
+INIT_REPEATED = "init-repeated"
+WARM = "warm"
+UNKNOWN = "unknown"
+KINDS = (COLD, RESTORED, INIT_REPEATED, PROVISIONED, PROACTIVE, WARM, UNKNOWN)
+
+WAITED = (COLD, RESTORED, INIT_REPEATED)
+"""The kinds whose caller waited for an init or a restore: what the cold-start rate counts."""
+
+REPORT_FIELD = "report-field"
+INIT_START_GAP = "init-start-gap"
+INIT_REPORT = "init-report"
+INITIALIZATION_TYPE = "initialization-type"
+FIRST_IN_STREAM = "first-in-stream"
+AFTER_RESET = "after-reset"
+NOTHING = "nothing"
+KIND_SOURCES = (REPORT_FIELD, INIT_START_GAP, INIT_REPORT, INITIALIZATION_TYPE, FIRST_IN_STREAM, AFTER_RESET, NOTHING)
+
+# assumed: on-demand, START follows the end of the init within milliseconds, so a second between them means that nobody
+# waited. Ours to choose: Datadog's extension takes 10 s between INIT_START and START, and so misses short ones
+# (https://github.com/DataDog/datadog-lambda-extension, bottlecap/src/lifecycle/invocation/processor.rs).
+NOBODY_WAITED_GAP_MS = 1_000
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html: after a timeout or a crash
+# Lambda resets the environment, and the init that follows is part of the next invocation.
+RESETTING_STATUSES = ("timeout", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRow:
+    """One invocation that has a REPORT line. Times are epoch milliseconds; what the log does not say is None."""
+
+    function: str
+    log_group: str
+    log_stream: str
+    environment_id: str | None
+    version: str | None
+    request_id: str
+    timestamp: int | None
+    start_timestamp: int | None
+    init_start_timestamp: int | None
+    duration_ms: float
+    billed_duration_ms: int | None
+    memory_size_mb: int | None
+    max_memory_used_mb: int | None
+    init_duration_ms: float | None
+    restore_duration_ms: float | None
+    billed_restore_duration_ms: int | None
+    status: str | None
+    error_type: str | None
+    kind: str
+    kind_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class InitRow:
+    """One environment that was initialised, used or not."""
+
+    function: str
+    timestamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedInvocation:
+    """A START without REPORT: still running, or its REPORT has not arrived."""
+
+    function: str
+    log_stream: str
+    request_id: str
+    start_timestamp: int | None
+
+
+@dataclass(frozen=True)
+class Invocations:
+    """Everything the events tell. `inits` is None where the log cannot tell environments apart.
+
+    `unreadable` counts platform lines by function that could not be read; `ignored_init_durations` REPORT lines whose
+    Init Duration is known to be wrong and was not used.
+    """
+
+    rows: tuple[InvocationRow, ...]
+    inits: tuple[InitRow, ...] | None
+    unfinished: tuple[UnfinishedInvocation, ...] = ()
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    ignored_init_durations: int = 0
+
+
+@dataclass
+class _Init:
+    timestamp: int | None
+    initialization_type: str | None
+    restore: bool = False
+
+
+@dataclass
+class _Invocation:
+    """What is known when START has been read."""
+
+    start_timestamp: int | None
+    version: str | None
+    init: _Init | None
+    init_reports: list[InitReport]
+    is_first: bool
+    after_reset: bool
+
+
+def build_invocations(
+    events: Iterable[LogEvent],
+    *,
+    earlier: Iterable[LogEvent] = (),
+    functions: Mapping[str, str] | None = None,
+    reports_init_duration: bool = True,
+    one_stream_per_environment: bool = True,
+    provisioned_functions: Collection[str] = (),
+) -> Invocations:
+    """One row per REPORT among `events`, by time.
+
+    Args:
+        events: of any number of groups and streams, in any order; events of one instant in the order they were written.
+        earlier: events of the same streams before those: they are read for what they say about the environment, and
+            make no rows.
+        functions: log group -> function name, where the group's name does not say it.
+        reports_init_duration: whether this target's REPORT ever has Init Duration. False: its absence says nothing.
+        one_stream_per_environment: whether a stream is one environment. False: it says nothing either.
+        provisioned_functions: functions with provisioned concurrency. Where only the stream tells, the first invocation
+            of their environments may or may not have waited.
+    """
+    streams: dict[tuple[str, str], list[tuple[LogEvent, bool]]] = {}
+    for is_earlier, part in ((True, earlier), (False, events)):
+        for event in part:
+            streams.setdefault((event.log_group, event.log_stream), []).append((event, is_earlier))
+    rows: list[InvocationRow] = []
+    inits: list[InitRow] = []
+    unfinished: list[UnfinishedInvocation] = []
+    unreadable: Counter[str] = Counter()
+    ignored = 0
+    for (group, stream_name), stream_events in streams.items():
+        function = (functions or {}).get(group) or function_name(group, stream_name)
+        stream = _Stream(
+            function=function,
+            log_group=group,
+            log_stream=stream_name,
+            reports_init_duration=reports_init_duration,
+            # Lines whose stream is not known may come from any environment.
+            is_environment=one_stream_per_environment and bool(stream_name),
+            is_provisioned=function in provisioned_functions,
+        )
+        lines = [(event, is_earlier, read_event(event.message)) for event, is_earlier in stream_events]
+        for event, is_earlier, line in sorted(lines, key=_in_order):
+            if line is None:
+                unreadable[function] += is_platform_event(event.message) and not is_earlier
+            else:
+                stream.read(event, line, is_earlier)
+        rows.extend(stream.rows)
+        inits.extend(stream.inits)
+        unfinished.extend(stream.unfinished())
+        ignored += stream.ignored_init_durations
+    rows.sort(key=lambda row: (row.timestamp or 0, row.function, row.request_id))
+    inits.sort(key=lambda init: (init.timestamp or 0, init.function))
+    unfinished.sort(key=lambda open_: (open_.start_timestamp or 0, open_.function, open_.request_id))
+    # Logs from before INIT_START existed (2022) show cold starts and no environments.
+    streams_tell = bool(inits) or (one_stream_per_environment and all(row.init_duration_ms is None for row in rows))
+    return Invocations(
+        rows=tuple(rows),
+        inits=tuple(inits) if streams_tell else None,
+        unfinished=tuple(unfinished),
+        unreadable={function: count for function, count in sorted(unreadable.items()) if count},
+        ignored_init_durations=ignored,
+    )
+
+
+def _in_order(item: tuple[LogEvent, bool, PlatformLine | None]) -> tuple[int, bool]:
+    """By time; at one instant an init comes first: AWS does not promise an order of events of one millisecond."""
+    event, _, line = item
+    return event.timestamp_ms or 0, not isinstance(line, InitStart | InitReport | RestoreStart | RestoreReport)
+
+
+@dataclass
+class _Stream:
+    """One log stream being read, event after event."""
+
+    function: str
+    log_group: str
+    log_stream: str
+    reports_init_duration: bool
+    is_environment: bool
+    is_provisioned: bool
+    rows: list[InvocationRow] = field(default_factory=list)
+    inits: list[InitRow] = field(default_factory=list)
+    ignored_init_durations: int = 0
+    _open: dict[str, tuple[_Invocation, bool]] = field(default_factory=dict)
+    _init: _Init | None = None
+    _init_reports: list[InitReport] = field(default_factory=list)
+    _invocations: int = 0
+    _after_reset: bool = False
+
+    def read(self, event: LogEvent, line: PlatformLine, is_earlier: bool) -> None:
+        match line:
+            case InitStart():
+                self._init = _Init(event.timestamp_ms, line.initialization_type)
+                self._init_reports = []
+                if not is_earlier:
+                    self.inits.append(InitRow(self.function, event.timestamp_ms))
+            case RestoreStart():
+                self._init = _Init(event.timestamp_ms, None, restore=True)
+            case InitReport():
+                self._init_reports.append(line)
+            case StartLine():
+                self._open[line.request_id] = self._begin(event, line, is_earlier), is_earlier
+            case ReportLine():
+                known = self._open.pop(line.request_id, None)
+                invocation = self._begin(event, None, is_earlier) if known is None else known[0]
+                row = self._row(event, line, invocation)
+                self._after_reset = row.status in RESETTING_STATUSES
+                if not is_earlier:
+                    self.rows.append(row)
+            case _:
+                pass
+
+    def unfinished(self) -> list[UnfinishedInvocation]:
+        return [
+            UnfinishedInvocation(self.function, self.log_stream, request_id, invocation.start_timestamp)
+            for request_id, (invocation, is_earlier) in self._open.items()
+            if not is_earlier
+        ]
+
+    def _begin(self, event: LogEvent, start: StartLine | None, is_earlier: bool) -> _Invocation:
+        """The invocation that begins here, with the init that led to it: that init is used up by it."""
+        is_first = self._invocations == 0
+        self._invocations += 1
+        invocation = _Invocation(
+            start_timestamp=None if start is None else event.timestamp_ms,
+            version=None if start is None else start.version,
+            init=self._init if self.is_environment else None,
+            init_reports=self._init_reports if self.is_environment else [],
+            is_first=is_first,
+            after_reset=self._after_reset and self.is_environment,
+        )
+        if (
+            is_first
+            and self._init is None
+            and self.is_environment
+            and not is_earlier
+            and not self.reports_init_duration
+        ):
+            # No INIT_START on this target: an environment is seen when it serves its first invocation.
+            self.inits.append(InitRow(self.function, event.timestamp_ms))
+        self._init, self._init_reports, self._after_reset = None, [], False
+        return invocation
+
+    def _row(self, event: LogEvent, report: ReportLine, invocation: _Invocation) -> InvocationRow:
+        init_duration_ms = report.init_duration_ms
+        if init_duration_ms is not None and has_init_duration_first(event.message):
+            init_duration_ms = None
+            self.ignored_init_durations += 1
+        environment_id, version = split_stream_name(self.log_stream)
+        kind, kind_source = self._kind(event, report, init_duration_ms, invocation)
+        return InvocationRow(
+            function=self.function,
+            log_group=self.log_group,
+            log_stream=self.log_stream,
+            environment_id=environment_id if self.is_environment else None,
+            version=invocation.version or version,
+            request_id=report.request_id,
+            timestamp=event.timestamp_ms,
+            start_timestamp=invocation.start_timestamp,
+            init_start_timestamp=None if invocation.init is None else invocation.init.timestamp,
+            duration_ms=report.duration_ms,
+            billed_duration_ms=report.billed_duration_ms,
+            memory_size_mb=report.memory_size_mb,
+            max_memory_used_mb=report.max_memory_used_mb,
+            init_duration_ms=init_duration_ms,
+            restore_duration_ms=report.restore_duration_ms,
+            billed_restore_duration_ms=report.billed_restore_duration_ms,
+            status=report.status,
+            error_type=report.error_type,
+            kind=kind,
+            kind_source=kind_source,
+        )
+
+    def _kind(
+        self, event: LogEvent, report: ReportLine, init_duration_ms: float | None, invocation: _Invocation
+    ) -> tuple[str, str]:
+        """What this invocation was, and what told. The first rule that applies counts."""
+        gap_ms = _gap_ms(event, report, invocation)
+        if report.restore_duration_ms is not None:
+            if gap_ms is not None and gap_ms > report.restore_duration_ms + NOBODY_WAITED_GAP_MS:
+                return PROACTIVE, INIT_START_GAP
+            return RESTORED, REPORT_FIELD
+        init = invocation.init
+        if init_duration_ms is not None:
+            if init is not None and init.initialization_type == "provisioned-concurrency":
+                return PROVISIONED, INITIALIZATION_TYPE
+            # documented: an on-demand init that succeeds writes no INIT_REPORT; allocating provisioned concurrency
+            # does, without a phase: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+            if any(told.phase is None and told.initialization_type is None for told in invocation.init_reports):
+                return PROVISIONED, INIT_REPORT
+            if gap_ms is None:
+                return COLD, REPORT_FIELD
+            return (PROACTIVE if gap_ms > init_duration_ms + NOBODY_WAITED_GAP_MS else COLD), INIT_START_GAP
+        if any(told.phase == "invoke" or told.status is not None for told in invocation.init_reports):
+            return INIT_REPEATED, INIT_REPORT
+        if invocation.after_reset:
+            return INIT_REPEATED, AFTER_RESET
+        if init is not None:
+            return UNKNOWN, NOTHING  # an init right before, and no word of how long it took
+        if self.reports_init_duration and not has_init_duration_first(event.message):
+            return WARM, REPORT_FIELD
+        if self.is_environment:
+            if not invocation.is_first:
+                return WARM, FIRST_IN_STREAM
+            return (UNKNOWN, NOTHING) if self.is_provisioned else (COLD, FIRST_IN_STREAM)
+        return UNKNOWN, NOTHING
+
+
+def _gap_ms(event: LogEvent, report: ReportLine, invocation: _Invocation) -> float | None:
+    """INIT_START (or RESTORE_START) to START; without START, to REPORT less what the invocation took."""
+    if invocation.init is None or invocation.init.timestamp is None:
+        return None
+    if invocation.start_timestamp is not None:
+        return invocation.start_timestamp - invocation.init.timestamp
+    if event.timestamp_ms is None:
+        return None
+    return event.timestamp_ms - report.duration_ms - invocation.init.timestamp
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+# `2026/10/09/[$LATEST]<32 hex>`; in a group of the user's own naming the function stands before the bracket.
+_STREAM_NAME = re.compile(
+    r"(?:\d{4}/\d\d/\d\d/)?(?P<function>[^\[\]/]*)\[(?P<version>[^\[\]]+)\](?P<environment>[^\[\]/\s]+)"
+)
+
+
+def split_stream_name(log_stream: str) -> tuple[str | None, str | None]:
+    """(environment id, version) of a stream's name; the name itself is the environment where it has another form."""
+    match = _STREAM_NAME.fullmatch(log_stream)
+    if match is None:
+        return log_stream or None, None
+    return match["environment"], match["version"]
+
+
+def function_name(log_group: str, log_stream: str = "") -> str:
+    """The function whose log this is; the group's whole name where nothing tells."""
+    if log_group.startswith("/aws/lambda/"):
+        return log_group.removeprefix("/aws/lambda/")
+    match = _STREAM_NAME.fullmatch(log_stream)
+    return (match["function"] if match else "") or log_group

@@ -1,0 +1,285 @@
+"""The cold-start report as text for a terminal.
+
+Sense does not hang on colour. Rich is imported only when a table is drawn, so listing commands stays quick.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from serverless_lab.coldstarts.report import ClientSummary, ColdStartReport
+    from serverless_lab.coldstarts.statistics import Quantiles, Rate, Summary
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NONE = "·"
+ABSENT = "–"
+SPARKLINE_WIDTH = 60
+
+
+def render_report(report: ColdStartReport, *, width: int = 100) -> str:
+    """The report as plain text without colour, `width` characters wide."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=width, color_system=None, force_terminal=False, highlight=False))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def print_report(report: ColdStartReport, console: Console) -> None:
+    """The report on `console`, in its width and, where it has them, its colours."""
+    for part in _parts(report):
+        console.print(part, highlight=False)
+
+
+def sparkline(values: Sequence[int], width: int = SPARKLINE_WIDTH) -> str:
+    """One block per value, as high as its share of the greatest; `·` for 0. More than `width` values are added up."""
+    if not values:
+        return ""
+    step = -(-len(values) // width)
+    sums = [sum(values[at : at + step]) for at in range(0, len(values), step)]
+    top = max(sums)
+    return "".join(NONE if value == 0 else BLOCKS[-(-value * len(BLOCKS) // top) - 1] for value in sums)
+
+
+def _parts(report: ColdStartReport) -> Iterable[RenderableType]:
+    from rich.text import Text
+
+    yield Text(_headline(report), style="bold")
+    yield Text(_context(report))
+    if report.functions:
+        yield Text()
+        yield _function_table(report)
+        yield Text(
+            "cold starts: invocations whose caller waited for an init, of those whose kind is known; "
+            "[…] 95 % interval. init, duration: ms, p50 / p90 / p99 / max.",
+            style="dim",
+        )
+    if len(report.bins) > 1:
+        yield Text()
+        yield from _over_time(report)
+    if report.client is not None:
+        yield Text()
+        yield from _client(report.client)
+    if report.notes:
+        yield Text()
+        yield Text("Notes", style="bold")
+        for note in report.notes:
+            yield Text(f"- {note}")
+
+
+def _headline(report: ColdStartReport) -> str:
+    total = report.total
+    if total.cold_starts.count is None:
+        return f"{total.invocations:,} invocations; cold starts cannot be told from this target's logs"
+    environments = "" if total.environments is None else f"; {total.environments:,} environments initialised"
+    return f"{total.invocations:,} invocations, cold starts {rate_text(total.cold_starts)}{environments}"
+
+
+def _context(report: ColdStartReport) -> str:
+    words = [f"run {report.run_id}" if report.run_id else "", report.scenario]
+    words.append(f"target {report.target}" if report.target else "")
+    words.append(f"clock {report.clock}" if report.clock else "")
+    if report.started_at_ms is not None:
+        words.append(f"began {_instant(report.started_at_ms)}")
+    if report.source == "file":
+        words.append(f"log read {_instant(report.read_at_ms)}")
+    return ", ".join(word for word in words if word)
+
+
+def _function_table(report: ColdStartReport) -> Table:
+    from serverless_lab.coldstarts.report import short_names
+
+    names = short_names((summary.function or "" for summary in report.functions), report.stack_name)
+    table = _table(
+        "function",
+        ">invoked",
+        ">cold starts",
+        ">envs",
+        ">init ms",
+        ">duration ms",
+        ">init+first ms",
+        ">memory MB",
+        ">failed",
+    )
+    for summary in report.functions:
+        table.add_row(names[summary.function or ""], *_cells(summary))
+    if len(report.functions) > 1:
+        table.add_section()
+        table.add_row("all", *_cells(report.total))
+    return table
+
+
+def _cells(summary: Summary) -> list[str]:
+    both = summary.init_plus_first_duration_ms
+    return [
+        f"{summary.invocations:,}",
+        rate_text(summary.cold_starts, separator="\n"),
+        ABSENT if summary.environments is None else f"{summary.environments:,}",
+        _quantile_cell(summary.restore_ms if summary.restore_ms.n and not summary.init_ms.n else summary.init_ms),
+        _quantile_cell(summary.duration_ms),
+        ABSENT if not both.n else f"{_ms(both.p50)} / {_ms(both.p90)}\n{_ms(both.max)}",
+        _memory(summary),
+        _failed(summary),
+    ]
+
+
+def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
+    from rich.text import Text
+
+    bins = report.bins
+    width_text = span_text(report.bin_ms or 0)
+    if report.total.cold_starts.count is not None:
+        counts = [summary.cold_starts.count or 0 for summary in bins]
+        together = -(-len(counts) // SPARKLINE_WIDTH)
+        per = span_text((report.bin_ms or 0) * together)
+        line = sparkline(counts)
+        most = max(sum(counts[at : at + together]) for at in range(0, len(counts), together))
+        yield Text(f"Cold starts over time  {line}  at most {most:,} in {per}")
+    origin = report.started_at_ms if report.started_at_ms is not None else (bins[0].bin_start_ms or 0)
+    table = _table(
+        f"from (+{width_text})",
+        ">invoked",
+        ">cold starts",
+        ">envs",
+        ">init p50 ms",
+        ">duration p50 / p99 ms",
+        ">failed",
+    )
+    for summary in bins:
+        if not summary.invocations and not summary.environments:
+            continue
+        table.add_row(
+            _offset((summary.bin_start_ms or 0) - origin),
+            f"{summary.invocations:,}",
+            rate_text(summary.cold_starts),
+            ABSENT if summary.environments is None else f"{summary.environments:,}",
+            _ms(summary.init_ms.p50),
+            f"{_ms(summary.duration_ms.p50)} / {_ms(summary.duration_ms.p99)}",
+            _failed(summary),
+        )
+    yield table
+
+
+def _client(client: ClientSummary) -> Iterable[RenderableType]:
+    from rich.text import Text
+
+    yield Text("As the client saw it", style="bold")
+    words = [f"{client.requests:,} requests", f"{client.failures:,} failed"]
+    if client.not_sent:
+        words.append(f"{client.not_sent:,} never sent")
+    yield Text(", ".join(words))
+    codes = [f"{code}: {count:,}" for code, count in client.statuses.items()]
+    codes += [f"{error}: {count:,}" for error, count in client.transport_errors.items()]
+    if codes:
+        yield Text("status  " + ", ".join(codes))
+    table = _table(
+        "latency ms", ">requests", ">p50", ">p90", ">p99", ">max", ">p50 95 % interval", ">p99 95 % interval"
+    )
+    table.add_row("all", *_latency_cells(client.latency_ms))
+    for kind, found in client.latency_ms_by_kind.items():
+        table.add_row(kind, *_latency_cells(found))
+    yield table
+    if client.joined:
+        yield Text(f"Cold starts a client waited for: {rate_text(client.cold_starts)}")
+
+
+def _latency_cells(found: Quantiles) -> list[str]:
+    return [
+        f"{found.n:,}",
+        _ms(found.p50),
+        _ms(found.p90),
+        _ms(found.p99),
+        _ms(found.max),
+        _interval(found.p50_interval),
+        _interval(found.p99_interval),
+    ]
+
+
+# --- cells -----------------------------------------------------------------------------------------------------------
+
+
+def rate_text(rate: Rate, separator: str = " ") -> str:
+    """`141 of 500, 28.2 % [24.4, 32.3]`; a dash where nothing can be told."""
+    if rate.count is None or rate.rate is None or rate.interval is None:
+        return ABSENT
+    low, high = rate.interval
+    return f"{rate.count:,} of {rate.n:,}{separator}{_percent(rate.rate)} % [{_percent(low)}, {_percent(high)}]"
+
+
+def _percent(share: float) -> str:
+    percent = share * 100
+    # A rate that is not zero must not look like zero.
+    return f"{percent:.2g}" if 0 < percent < 0.05 else f"{percent:.1f}"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _quantile_cell(found: Quantiles) -> str:
+    if not found.n:
+        return ABSENT
+    return f"{_ms(found.p50)} / {_ms(found.p90)}\n{_ms(found.p99)} / {_ms(found.max)}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return ABSENT if interval is None else f"[{_ms(interval[0])}, {_ms(interval[1])}]"
+
+
+def _memory(summary: Summary) -> str:
+    if summary.max_memory_used_mb is None:
+        return ABSENT
+    size = f" of {summary.memory_size_mb[0]:,}" if len(summary.memory_size_mb) == 1 else ""
+    return f"{summary.max_memory_used_mb:,}{size}"
+
+
+def _failed(summary: Summary) -> str:
+    parts = []
+    if summary.timeouts:
+        parts.append(f"{summary.timeouts:,} timed out")
+    if summary.errors:
+        parts.append(f"{summary.errors:,} crashed")
+    return "\n".join(parts) or "0"
+
+
+def span_text(duration_ms: int) -> str:
+    """A bin's width in words: `500 ms`, `10 s`, `5 min`, `2 h`, `1 d`."""
+    for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if duration_ms >= unit_ms and duration_ms % unit_ms == 0:
+            return f"{duration_ms // unit_ms} {unit}"
+    return f"{duration_ms} ms"
+
+
+def _offset(offset_ms: int) -> str:
+    """Time since the run's start: `0:00:10`."""
+    sign = "-" if offset_ms < 0 else ""
+    seconds, rest_ms = divmod(abs(offset_ms), 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{rest_ms:03}" if rest_ms else ""
+    return f"{sign}{hours}:{minutes:02}:{seconds:02}{fraction}"
+
+
+def _instant(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _table(*columns: str) -> Table:
+    """An empty table; a column that begins with `>` is aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
