@@ -38,3 +38,9 @@ LOG_RESULT_MAX_BYTES = 4 * 1024  # LogType=Tail
 # documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 INTEGRATION_TIMEOUT_DEFAULT_MS = 29_000
 INTEGRATION_TIMEOUT_MIN_MS = 50
+
+# CloudFormation ----------------------------------------------------------------------------------------------
+
+# documented: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_BODY_MAX_BYTES = 51_200  # sent in the request; a longer one goes through a bucket
+TEMPLATE_IN_BUCKET_MAX_BYTES = 1_000_000

@@ -1,0 +1,274 @@
+"""Create or update one CloudFormation stack through a change set: the same steps on every target."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from serverless_lab.deploy.artifacts import ArtifactBucket
+from serverless_lab.deploy.destroy import remove_stack
+from serverless_lab.deploy.events import (
+    EventReader,
+    OnEvent,
+    Patience,
+    describe_stack,
+    patience_for,
+)
+from serverless_lab.deploy.packaging import package
+from serverless_lab.deploy.template import Template, read_template
+from serverless_lab.errors import DeployError
+from serverless_lab.quotas import TEMPLATE_BODY_MAX_BYTES, TEMPLATE_IN_BUCKET_MAX_BYTES
+from serverless_lab.targets.base import Target
+from serverless_lab.targets.clients import target_errors
+
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+UPDATABLE = frozenset(
+    {
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+    }
+)
+# A stack that never was complete cannot be updated, only deleted.
+# documented: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html (ROLLBACK_COMPLETE)
+NEVER_COMPLETE = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
+SUCCEEDED = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+
+OnStep = Callable[[str], None]
+
+
+class Action(Enum):
+    CREATED = "created"
+    UPDATED = "updated"
+    RECREATED = "recreated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class DeployResult:
+    """What became of the stack. `notes` are sentences a user should read; `parameters` are all, with their values."""
+
+    stack_name: str
+    stack_id: str
+    action: Action
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+    artifact_bucket: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return self.action is not Action.UNCHANGED
+
+
+def deploy_stack(
+    target: Target,
+    *,
+    template_path: Path,
+    stack_name: str,
+    parameters: Mapping[str, str],
+    build_directory: Path,
+    on_event: OnEvent = lambda event: None,
+    on_step: OnStep = lambda step: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> DeployResult:
+    """Package the template's code and bring stack `stack_name` to what the template says.
+
+    Args:
+        parameters: those that shall differ from the template's defaults; what an earlier deployment said is forgotten.
+        build_directory: where zips are kept between deployments.
+        on_event: called with every event of the stack, once each, in order.
+        on_step: called with a short sentence when a step begins.
+
+    Raises:
+        TemplateError: the template or a parameter, before anything is contacted.
+        PackagingError: a zip could not be built, likewise.
+        TargetError: the target cannot be reached or refuses.
+        DeployError: the stack could not be changed; it says which resource and why, and how the stack was left.
+    """
+    template = read_template(template_path)
+    values = template.parameter_values(parameters)
+    artifacts = template.artifacts(values)
+    on_step(f"packaging {len(artifacts)} of {template.path.name}'s resources")
+    packages = {artifact.logical_id: package(artifact, build_directory) for artifact in artifacts}
+    notes = [note for built in packages.values() for note in built.notes]
+    with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
+        deployer = _Deployer(target, stack_name, on_event, on_step, patience_for(target, sleep))
+        on_step(f"uploading to {deployer.bucket.name}")
+        deployer.bucket.ensure()
+        locations = {name: deployer.bucket.upload(built, stack_name) for name, built in packages.items()}
+        return deployer.deploy(template, template.packaged(locations, values), values, notes)
+
+
+class _Deployer:
+    def __init__(self, target: Target, stack_name: str, on_event: OnEvent, on_step: OnStep, patience: Patience) -> None:
+        self._target = target
+        self._cloudformation = target.client("cloudformation")
+        self._stack_name = stack_name
+        self._on_event = on_event
+        self._on_step = on_step
+        self._patience = patience
+        self._account_id = target.account_id()
+        self.bucket = ArtifactBucket(target, self._account_id)
+
+    def deploy(
+        self, template: Template, document: dict[str, Any], values: Mapping[str, str], notes: list[str]
+    ) -> DeployResult:
+        status = self._settled_status(notes)
+        request = self._request(document, values)
+        action = Action.CREATED if status is None else Action.UPDATED
+        change_set, stack_id = self._change_set(request, "CREATE" if status is None else "UPDATE")
+        if change_set is None:
+            return self._result(stack_id, Action.UNCHANGED, values, notes)
+        if status is not None and not self._target.capabilities.updates_functions_in_place:
+            self._cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack_id)
+            self._on_step(f"deleting stack `{self._stack_name}`, which this target cannot update")
+            self._delete()
+            notes.append("this target cannot update functions in place: the stack was deleted and created again")
+            action = Action.RECREATED
+            change_set, stack_id = self._change_set(request, "CREATE")
+        assert change_set is not None
+        self._execute(change_set, stack_id, action)
+        return self._result(stack_id, action, values, notes)
+
+    def _settled_status(self, notes: list[str]) -> str | None:
+        """The status of a stack that can be updated, or None where one has to be created."""
+        stack = describe_stack(self._cloudformation, self._stack_name)
+        status = None if stack is None else str(stack["StackStatus"])
+        if status is None or status == "REVIEW_IN_PROGRESS" or status in UPDATABLE:
+            return None if status == "REVIEW_IN_PROGRESS" else status
+        if status in NEVER_COMPLETE:
+            notes.append(f"stack `{self._stack_name}` was left in {status} by a failed creation: deleted it first")
+            self._on_step(f"deleting stack `{self._stack_name}`, left in {status}")
+            self._delete()
+            return None
+        if status == "DELETE_IN_PROGRESS":
+            assert stack is not None
+            self._on_step(f"waiting for the deletion of stack `{self._stack_name}`")
+            reader = EventReader(self._cloudformation, self._stack_name, stack["StackId"])
+            reader.follow(self._on_event, self._patience)
+            return self._settled_status(notes)
+        if status.endswith("_IN_PROGRESS"):
+            raise DeployError(
+                f"stack `{self._stack_name}` is in {status}: something else is changing it",
+                hint="wait until that is done, then deploy again",
+            )
+        raise DeployError(
+            f"stack `{self._stack_name}` is in {status} and cannot be updated",
+            hint=f"delete it with `lab destroy {self._stack_name}`, then deploy again",
+        )
+
+    def _delete(self) -> None:
+        remove_stack(self._target, self._stack_name, self._on_event, self._patience)
+
+    def _request(self, document: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+        declared = document.get("Parameters") or {}
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        size_bytes = len(text.encode())
+        if size_bytes > TEMPLATE_IN_BUCKET_MAX_BYTES:
+            raise DeployError(
+                f"the packaged template has {size_bytes} bytes, and CloudFormation takes "
+                f"{TEMPLATE_IN_BUCKET_MAX_BYTES}",
+                hint="split it into more than one stack",
+            )
+        if size_bytes > TEMPLATE_BODY_MAX_BYTES:
+            body = {"TemplateURL": self.bucket.upload_text(text, self._stack_name, "template.json")}
+        else:
+            body = {"TemplateBody": text}
+        return {
+            **body,
+            "StackName": self._stack_name,
+            "Parameters": [
+                {"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared
+            ],
+            "Capabilities": CAPABILITIES,
+            "Tags": [{"Key": "created-by", "Value": "serverless-lab"}],
+        }
+
+    def _change_set(self, request: dict[str, Any], kind: str) -> tuple[str | None, str]:
+        """The id of a change set ready to execute (None: nothing to change), and the stack's id."""
+        from botocore.exceptions import ClientError, ParamValidationError
+
+        self._on_step(f"asking {self._target.name} what would change")
+        try:
+            answer = self._cloudformation.create_change_set(
+                **request, ChangeSetName=f"lab-{uuid.uuid4().hex}", ChangeSetType=kind
+            )
+        except ParamValidationError as error:
+            raise DeployError(f"`{self._stack_name}` cannot be a stack: {error}", hint="choose another name") from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ValidationError", "InsufficientCapabilitiesException"):
+                raise
+            message = error.response["Error"].get("Message", "")
+            raise DeployError(
+                f"stack `{self._stack_name}`: {self._target.name} refuses the template: {message}",
+                hint="mend the template, then deploy again",
+            ) from error
+        change_set, stack_id = answer["Id"], answer["StackId"]
+        for _ in self._patience.looks(f"the change set of stack `{self._stack_name}`"):
+            found = self._cloudformation.describe_change_set(ChangeSetName=change_set, StackName=stack_id)
+            if found["Status"] in ("CREATE_COMPLETE", "FAILED"):
+                break
+        if found["Status"] == "CREATE_COMPLETE" and (found.get("Changes") or not self._is_same(found, stack_id, kind)):
+            return change_set, stack_id
+        self._cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack_id)
+        reason = found.get("StatusReason") or ""
+        if found["Status"] == "CREATE_COMPLETE" or (kind == "UPDATE" and any(word in reason for word in NO_CHANGES)):
+            return None, stack_id
+        if kind == "CREATE":
+            # What a change set that failed leaves of a new stack is an empty one in REVIEW_IN_PROGRESS.
+            self._cloudformation.delete_stack(StackName=stack_id)
+        raise DeployError(
+            f"stack `{self._stack_name}`: the change set failed: {reason or 'no reason was given'}",
+            hint="mend the template, then deploy again",
+        )
+
+    def _is_same(self, change_set: dict[str, Any], stack_id: str, kind: str) -> bool:
+        """Whether a ready change set without a resource to change means that nothing is to be done.
+
+        On AWS it may still change outputs. LocalStack 4.8.1 makes one when nothing changed, too: there it is nothing
+        unless a parameter's value is another.
+        """
+        if kind == "CREATE" or self._target.endpoint_url is None:
+            return False
+        stack = describe_stack(self._cloudformation, stack_id) or {}
+        return _values(change_set) == _values(stack)
+
+    def _execute(self, change_set: str, stack_id: str, action: Action) -> None:
+        reader = EventReader(self._cloudformation, self._stack_name, stack_id)
+        verb = "updating" if action is Action.UPDATED else "creating"
+        self._on_step(f"{verb} stack `{self._stack_name}`")
+        self._cloudformation.execute_change_set(ChangeSetName=change_set, StackName=stack_id)
+        status = reader.follow(self._on_event, self._patience)
+        if status in SUCCEEDED:
+            return
+        cause = reader.first_failure()
+        what = "updated" if action is Action.UPDATED else "created"
+        why = "no event says why"
+        if cause is not None:
+            why = f"resource `{cause.logical_id}` ({cause.resource_type}): {cause.reason or cause.status}"
+        if status == "UPDATE_ROLLBACK_COMPLETE":
+            hint = "what was deployed before is in place again; mend the template, then deploy"
+        elif status in NEVER_COMPLETE:
+            hint = "mend the template, then deploy: what is left of the stack is deleted first"
+        else:
+            hint = f"delete it with `lab destroy {self._stack_name}`, then deploy again"
+        raise DeployError(f"stack `{self._stack_name}` could not be {what} and is in {status}: {why}", hint=hint)
+
+    def _result(self, stack_id: str, action: Action, values: Mapping[str, str], notes: list[str]) -> DeployResult:
+        stack = describe_stack(self._cloudformation, stack_id) or {}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return DeployResult(self._stack_name, stack_id, action, dict(values), outputs, self.bucket.name, tuple(notes))
+
+
+def _values(described: dict[str, Any]) -> dict[str, str]:
+    return {item["ParameterKey"]: item.get("ParameterValue", "") for item in described.get("Parameters") or []}
