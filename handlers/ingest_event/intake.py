@@ -14,8 +14,8 @@ from decimal import Decimal
 
 import tracking_plan
 
-# The item in DynamoDB holds the properties once more, and may have 400 KB; a queue message holds body and item, and
-# may have 256 KB. With 64 KB a body fits both, whatever is in it.
+# An item in DynamoDB may have 400 KB, a message in SQS was long held to 256 KB. With 64 KB a body fits both, whatever
+# is in it and however it is escaped.
 MAX_BODY_BYTES = 64 * 1024
 # Both become part of a sort key in the aggregations table, which may have 1,024 bytes.
 MAX_USER_ID_BYTES = 256
