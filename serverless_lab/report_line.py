@@ -64,11 +64,12 @@ class EndLine:
 
 @dataclass(frozen=True, slots=True)
 class InitStart:
-    """INIT_START. `initialization_type` is said in the JSON format only."""
+    """INIT_START. `initialization_type` and `phase` are said in the JSON format only."""
 
     runtime_version: str | None = None
     runtime_version_arn: str | None = None
     initialization_type: str | None = None
+    phase: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,21 @@ WAITED = (COLD, RESTORED, INIT_REPEATED)
 REPORT_FIELD = "report-field"
 INIT_START_GAP = "init-start-gap"
 INIT_REPORT = "init-report"
+INIT_PHASE = "init-phase"
 INITIALIZATION_TYPE = "initialization-type"
 FIRST_IN_STREAM = "first-in-stream"
 AFTER_RESET = "after-reset"
 NOTHING = "nothing"
-KIND_SOURCES = (REPORT_FIELD, INIT_START_GAP, INIT_REPORT, INITIALIZATION_TYPE, FIRST_IN_STREAM, AFTER_RESET, NOTHING)
+KIND_SOURCES = (
+    REPORT_FIELD,
+    INIT_START_GAP,
+    INIT_REPORT,
+    INIT_PHASE,
+    INITIALIZATION_TYPE,
+    FIRST_IN_STREAM,
+    AFTER_RESET,
+    NOTHING,
+)
 
 # assumed: on-demand, START follows the end of the init within milliseconds, so a second between them means that nobody
 # waited. Ours to choose: Datadog's extension takes 10 s between INIT_START and START, and so misses short ones
@@ -131,7 +141,7 @@ class Invocations:
 class _Init:
     timestamp: int | None
     initialization_type: str | None
-    restore: bool = False
+    phase: str | None = None
 
 
 @dataclass
@@ -239,12 +249,13 @@ class _Stream:
     def read(self, event: LogEvent, line: PlatformLine, is_earlier: bool) -> None:
         match line:
             case InitStart():
-                self._init = _Init(event.timestamp_ms, line.initialization_type)
+                self._init = _Init(event.timestamp_ms, line.initialization_type, line.phase)
                 self._init_reports = []
-                if not is_earlier:
+                # An init in the invoke phase is one of an environment that is there already.
+                if not is_earlier and line.phase != "invoke":
                     self.inits.append(InitRow(self.function, event.timestamp_ms))
             case RestoreStart():
-                self._init = _Init(event.timestamp_ms, None, restore=True)
+                self._init = _Init(event.timestamp_ms, None)
             case InitReport():
                 self._init_reports.append(line)
             case StartLine():
@@ -342,6 +353,10 @@ class _Stream:
             return (PROACTIVE if gap_ms > init_duration_ms + NOBODY_WAITED_GAP_MS else COLD), INIT_START_GAP
         if any(told.phase == "invoke" or told.status is not None for told in invocation.init_reports):
             return INIT_REPEATED, INIT_REPORT
+        # documented: a suppressed init has phase=invoke in JSON events, and no event at all in the text format
+        # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+        if init is not None and init.phase == "invoke":
+            return INIT_REPEATED, INIT_PHASE
         if invocation.after_reset:
             return INIT_REPEATED, AFTER_RESET
         if init is not None:

@@ -67,6 +67,7 @@ def parse_json(text: str) -> PlatformLine | None:
                 _word(record, "runtimeVersion"),
                 _word(record, "runtimeVersionArn"),
                 _word(record, "initializationType"),
+                _word(record, "phase"),
             )
         case "initReport":
             duration = _number(_metrics(record), "durationMs")

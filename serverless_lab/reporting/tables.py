@@ -53,12 +53,14 @@ def _parts(report: ColdStartReport) -> Iterable[RenderableType]:
 
     yield Text(_headline(report), style="bold")
     yield Text(_context(report))
+    if report.total.kinds:
+        yield Text("kinds: " + ", ".join(f"{count:,} {kind}" for kind, count in report.total.kinds.items()))
     if report.functions:
         yield Text()
-        yield _function_table(report)
+        yield from _function_tables(report)
         yield Text(
-            "cold starts: invocations whose caller waited for an init, of those whose kind is known; "
-            "[…] 95 % interval. init, duration: ms, p50 / p90 / p99 / max.",
+            "cold: the caller waited for an init; cold % of the invocations whose kind is known. envs: environments "
+            "initialised, used or not. run: Duration. init+run: an init and the first Duration after it.",
             style="dim",
         )
     if len(report.bins) > 1:
@@ -93,48 +95,52 @@ def _context(report: ColdStartReport) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _function_table(report: ColdStartReport) -> Table:
+def _function_tables(report: ColdStartReport) -> Iterable[RenderableType]:
     from serverless_lab.coldstarts.report import short_names
 
     names = short_names((summary.function or "" for summary in report.functions), report.stack_name)
-    table = _table(
-        "function",
-        ">invoked",
-        ">cold starts",
-        ">envs",
-        ">init ms",
-        ">duration ms",
-        ">init+first ms",
-        ">memory MB",
-        ">failed",
+    rows = [(names[summary.function or ""], summary) for summary in report.functions]
+    counts = _table("function", ">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">memory MB", ">failed")
+    times = _table(
+        "ms",
+        *(">init p50", ">p90", ">p99", ">max"),
+        *(">run p50", ">p90", ">p99", ">max"),
+        *(">init+run p50", ">p90", ">max"),
     )
-    for summary in report.functions:
-        table.add_row(names[summary.function or ""], *_cells(summary))
-    if len(report.functions) > 1:
-        table.add_section()
-        table.add_row("all", *_cells(report.total))
-    return table
+    for name, summary in rows:
+        counts.add_row(name, *_count_cells(summary))
+        times.add_row(name, *_time_cells(summary))
+    if len(rows) > 1:
+        for table, cells in ((counts, _count_cells(report.total)), (times, _time_cells(report.total))):
+            table.add_section()
+            table.add_row("all", *cells)
+    yield counts
+    yield ""
+    yield times
 
 
-def _cells(summary: Summary) -> list[str]:
-    both = summary.init_plus_first_duration_ms
+def _count_cells(summary: Summary) -> list[str]:
     return [
         f"{summary.invocations:,}",
-        rate_text(summary.cold_starts, separator="\n"),
-        ABSENT if summary.environments is None else f"{summary.environments:,}",
-        _quantile_cell(summary.restore_ms if summary.restore_ms.n and not summary.init_ms.n else summary.init_ms),
-        _quantile_cell(summary.duration_ms),
-        ABSENT if not both.n else f"{_ms(both.p50)} / {_ms(both.p90)}\n{_ms(both.max)}",
+        *_rate_cells(summary.cold_starts),
+        _environments(summary),
         _memory(summary),
         _failed(summary),
     ]
+
+
+def _time_cells(summary: Summary) -> list[str]:
+    # SnapStart restores take the place of inits.
+    init = summary.restore_ms if summary.restore_ms.n and not summary.init_ms.n else summary.init_ms
+    run, both = summary.duration_ms, summary.init_plus_first_duration_ms
+    values = (init.p50, init.p90, init.p99, init.max, run.p50, run.p90, run.p99, run.max, both.p50, both.p90, both.max)
+    return [_ms(value) for value in values]
 
 
 def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
     from rich.text import Text
 
     bins = report.bins
-    width_text = span_text(report.bin_ms or 0)
     if report.total.cold_starts.count is not None:
         counts = [summary.cold_starts.count or 0 for summary in bins]
         together = -(-len(counts) // SPARKLINE_WIDTH)
@@ -144,13 +150,8 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         yield Text(f"Cold starts over time  {line}  at most {most:,} in {per}")
     origin = report.started_at_ms if report.started_at_ms is not None else (bins[0].bin_start_ms or 0)
     table = _table(
-        f"from (+{width_text})",
-        ">invoked",
-        ">cold starts",
-        ">envs",
-        ">init p50 ms",
-        ">duration p50 / p99 ms",
-        ">failed",
+        f"from (+{span_text(report.bin_ms or 0)})",
+        *(">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">init p50", ">run p50", ">p99", ">failed"),
     )
     for summary in bins:
         if not summary.invocations and not summary.environments:
@@ -158,10 +159,11 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         table.add_row(
             _offset((summary.bin_start_ms or 0) - origin),
             f"{summary.invocations:,}",
-            rate_text(summary.cold_starts),
-            ABSENT if summary.environments is None else f"{summary.environments:,}",
+            *_rate_cells(summary.cold_starts),
+            _environments(summary),
             _ms(summary.init_ms.p50),
-            f"{_ms(summary.duration_ms.p50)} / {_ms(summary.duration_ms.p99)}",
+            _ms(summary.duration_ms.p50),
+            _ms(summary.duration_ms.p99),
             _failed(summary),
         )
     yield table
@@ -205,12 +207,21 @@ def _latency_cells(found: Quantiles) -> list[str]:
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
-def rate_text(rate: Rate, separator: str = " ") -> str:
+def rate_text(rate: Rate) -> str:
     """`141 of 500, 28.2 % [24.4, 32.3]`; a dash where nothing can be told."""
     if rate.count is None or rate.rate is None or rate.interval is None:
         return ABSENT
     low, high = rate.interval
-    return f"{rate.count:,} of {rate.n:,}{separator}{_percent(rate.rate)} % [{_percent(low)}, {_percent(high)}]"
+    return f"{rate.count:,} of {rate.n:,}, {_percent(rate.rate)} % [{_percent(low)}, {_percent(high)}]"
+
+
+def _rate_cells(rate: Rate) -> list[str]:
+    """Count, percentage, its interval."""
+    count = ABSENT if rate.count is None else f"{rate.count:,}"
+    if rate.rate is None or rate.interval is None:
+        return [count, ABSENT, ABSENT]
+    low, high = rate.interval
+    return [count, _percent(rate.rate), f"[{_percent(low)}, {_percent(high)}]"]
 
 
 def _percent(share: float) -> str:
@@ -225,14 +236,12 @@ def _ms(value: float | None) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _quantile_cell(found: Quantiles) -> str:
-    if not found.n:
-        return ABSENT
-    return f"{_ms(found.p50)} / {_ms(found.p90)}\n{_ms(found.p99)} / {_ms(found.max)}"
-
-
 def _interval(interval: tuple[float, float] | None) -> str:
     return ABSENT if interval is None else f"[{_ms(interval[0])}, {_ms(interval[1])}]"
+
+
+def _environments(summary: Summary) -> str:
+    return ABSENT if summary.environments is None else f"{summary.environments:,}"
 
 
 def _memory(summary: Summary) -> str:
@@ -278,8 +287,8 @@ def _table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
     return table
