@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
+from serverless_lab.emulator.model import ThrottleReason
 
 
 @dataclass
@@ -24,13 +24,16 @@ class Concurrency:
     running: Counter[str] = field(default_factory=Counter)
     reserved: dict[str, int] = field(default_factory=dict)
 
-    def admit(self, function: FunctionVersion) -> ThrottleReason | None:
-        """Count one more invocation of `function`, or say why it is throttled; then nothing is counted."""
-        name, reserved = function.name, function.reserved_concurrency
+    def reserve(self, name: str, reserved: int | None) -> None:
+        """Set aside `reserved` of the account's concurrency for the function called `name`, or nothing any more."""
         if reserved is None:
             self.reserved.pop(name, None)
         else:
             self.reserved[name] = reserved
+
+    def admit(self, name: str) -> ThrottleReason | None:
+        """Count one more invocation of the function called `name`, or say why not; then nothing is counted."""
+        reserved = self.reserved.get(name)
         if reserved is not None:
             if self.running[name] >= reserved:
                 return ThrottleReason.RESERVED

@@ -53,6 +53,21 @@ class FunctionRemoved:
     version: str | None = None
 
 
+@dataclass(frozen=True)
+class ReservedConcurrencySet:
+    """A function's reserved concurrency, all its versions together; None takes the reservation away."""
+
+    name: str
+    reserved: int | None
+
+
 Event: TypeAlias = (
-    InvokeReceived | InitCompleted | InitFailed | InvokeCompleted | InvokeCrashed | TimerFired | FunctionRemoved
+    InvokeReceived
+    | InitCompleted
+    | InitFailed
+    | InvokeCompleted
+    | InvokeCrashed
+    | TimerFired
+    | FunctionRemoved
+    | ReservedConcurrencySet
 )

@@ -118,6 +118,7 @@ class Adapter:
             version, settings = self._function(func, config)
         except BadInput as problem:
             return _failed("InvalidZipFileException", problem.message)
+        self._read_reserved_concurrency()
         request = InvokeRequest(
             request_id=request_id,
             payload=json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"),
@@ -148,7 +149,10 @@ class Adapter:
         name, version = config["FunctionName"], config.get("Version", "$LATEST")
         described = [
             config.get(key)
-            for key in ("CodeSha256", "Handler", "Runtime", "MemorySize", "Timeout", "Environment", "LoggingConfig")
+            for key in (
+                *("CodeSha256", "Handler", "Runtime", "MemorySize", "Timeout", "Environment", "LoggingConfig"),
+                "RevisionId",  # any update at all makes the next invoke cold, as on AWS
+            )
         ]
         layers = [layer if isinstance(layer, str) else layer.get("Arn") for layer in config.get("Layers") or ()]
         key = json.dumps([name, version, described, layers], sort_keys=True)
@@ -169,11 +173,20 @@ class Adapter:
                 layers=tuple(self.code.path(archive) for archive in zips if archive),
                 variables=tuple(((config.get("Environment") or {}).get("Variables") or {}).items()),
             )
-        base = lambda_svc._functions.get(name) or func
-        reserved = base.get("concurrency")
-        if isinstance(reserved, dict):
-            reserved = reserved.get("ReservedConcurrentExecutions")
-        return FunctionVersion(name, version, revision, None if reserved is None else int(reserved)), settings
+        return FunctionVersion(name, version, revision), settings
+
+    def _read_reserved_concurrency(self) -> None:
+        """Tell the plane what is reserved: MiniStack keeps it in each function's record, set by API or stack."""
+        from ministack.services import lambda_svc
+
+        reserved = {}
+        for name in list(lambda_svc._functions):
+            value = (lambda_svc._functions.get(name) or {}).get("concurrency")
+            if isinstance(value, dict):
+                value = value.get("ReservedConcurrentExecutions")
+            if value is not None:
+                reserved[name] = int(value)
+        self.plane.set_reserved_concurrency(reserved)
 
     def _environment(self, environment_id: str, function: FunctionSettings) -> ExecutionEnvironment:
         from ministack.core.responses import get_region

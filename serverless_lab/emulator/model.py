@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
@@ -38,13 +38,11 @@ class FunctionVersion:
         name: function name; concurrency is counted by it.
         version: "$LATEST" or a number.
         revision: anything that changes when code or configuration does.
-        reserved_concurrency: of the function, all versions together; None where nothing is reserved.
     """
 
     name: str
     version: str
     revision: str
-    reserved_concurrency: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from serverless_lab.emulator.events import (
     InvokeCompleted,
     InvokeCrashed,
     InvokeReceived,
+    ReservedConcurrencySet,
     TimerFired,
 )
 from serverless_lab.emulator.model import EnvironmentId, EnvironmentState, FunctionVersion, ThrottleReason
@@ -72,6 +73,7 @@ class LambdaPlane:
         self._init_gate = threading.Semaphore(simultaneous_inits)
         self._timers: list[tuple[float, EnvironmentId]] = []
         self._timers_changed = threading.Condition()
+        self._reserved: dict[str, int] = {}
         self._closed = False
         self._timer_thread = threading.Thread(target=self._run_timers, name="lab-timers", daemon=True)
         self._timer_thread.start()
@@ -100,6 +102,14 @@ class LambdaPlane:
     def recycle(self, name: str, version: str | None = None) -> None:
         """End the environments of a function, or of one version of it; those in use end when they are done."""
         self._tell(FunctionRemoved(name, version))
+
+    def set_reserved_concurrency(self, reserved: dict[str, int]) -> None:
+        """What is reserved from now on, by function name; a function that is not in it has no reservation."""
+        if reserved == self._reserved:
+            return
+        for name in {*reserved, *self._reserved}:
+            self._tell(ReservedConcurrencySet(name, reserved.get(name)))
+        self._reserved = reserved
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Environments by function name and state."""

@@ -26,6 +26,7 @@ from serverless_lab.emulator.events import (
     InvokeCompleted,
     InvokeCrashed,
     InvokeReceived,
+    ReservedConcurrencySet,
     TimerFired,
 )
 from serverless_lab.emulator.model import EnvironmentId, EnvironmentState, FunctionVersion, RequestId, SchedulerOptions
@@ -118,11 +119,14 @@ class Scheduler:
                 return self._finish(environment_id, InvokeCrashed, now_ms)
             case TimerFired(environment_id):
                 return self._expire(environment_id, now_ms)
+            case ReservedConcurrencySet(name, reserved):
+                self.concurrency.reserve(name, reserved)
+                return []
             case FunctionRemoved(name, version):
                 return self._retire(lambda function: function.name == name and version in (None, function.version))
 
     def _receive(self, request_id: RequestId, function: FunctionVersion) -> list[Command]:
-        throttled = self.concurrency.admit(function)
+        throttled = self.concurrency.admit(function.name)
         if throttled is not None:
             return [Throttle(request_id, throttled)]
         commands = self._retire_older_revisions(function)

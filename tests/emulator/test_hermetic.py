@@ -1,0 +1,121 @@
+"""What a handler can see: Lambda's environment, and nothing of the user's or of lab's."""
+
+from pathlib import Path
+
+import pytest
+
+from serverless_lab.emulator import control
+from serverless_lab.project import Project
+from tests.emulator.conftest import Emulator
+
+pytestmark = pytest.mark.process
+
+RESERVED = {
+    "_HANDLER", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+}  # fmt: skip
+
+OTHERS = {"LANG", "TZ", "PATH", "HOME", "AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_DAEMON_ADDRESS", "AWS_ENDPOINT_URL"}
+
+
+def test_a_users_credentials_and_settings_never_reach_a_handler(project: Project, monkeypatch: pytest.MonkeyPatch):
+    secrets = {
+        "AWS_ACCESS_KEY_ID": "AKIAUSERSOWNKEY",
+        "AWS_SECRET_ACCESS_KEY": "users-own-secret",
+        "AWS_SESSION_TOKEN": "users-own-token",
+        "AWS_PROFILE": "production",
+        "GITHUB_TOKEN": "users-own-github-token",
+        "PYTHONPATH": "/somewhere",
+    }
+    with monkeypatch.context() as shell:
+        for name, value in secrets.items():
+            shell.setenv(name, value)
+        status, _ = control.up(project)
+    emulator = Emulator(project, status)
+    code = """
+        import os
+        def handler(event, context):
+            parent = open(f"/proc/{os.getppid()}/environ").read()
+            return {"own": dict(os.environ), "parent": parent}
+    """
+    seen = emulator.invoke(emulator.create("see", code)).body
+    for value in secrets.values():
+        assert value not in seen["own"].values()
+        assert value not in seen["parent"]
+
+
+def test_the_environment_is_what_lambda_sets_and_the_functions_own_variables(emulator: Emulator):
+    name = emulator.create(
+        "variables",
+        "import os\ndef handler(event, context):\n    return dict(os.environ)\n",
+        Environment={"Variables": {"TABLE": "events", "AWS_LAMBDA_FUNCTION_NAME": "cannot be overridden"}},
+    )
+    seen = emulator.invoke(name).body
+    assert set(seen) - {"TMPDIR", "LC_CTYPE"} == RESERVED | OTHERS | {"TABLE"}
+    assert seen["TABLE"] == "events"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == name
+    assert seen["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+    assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
+    assert seen["AWS_ENDPOINT_URL"] == emulator.url
+
+
+def test_only_what_the_managed_runtime_holds_can_be_imported(emulator: Emulator):
+    """A library that lab itself needs is not there: a handler must bundle it, as on AWS."""
+    code = """
+        def handler(name, context):
+            try:
+                return __import__(name).__name__
+            except ImportError:
+                return None
+    """
+    name = emulator.create("imports", code)
+    for library in ("boto3", "botocore", "urllib3", "json", "sqlite3"):
+        assert emulator.invoke(name, library).body == library
+    for library in ("pandas", "typer", "locust", "ministack", "serverless_lab", "requests", "pip"):
+        assert emulator.invoke(name, library).body is None
+
+
+def test_the_task_root_comes_first_and_is_where_the_handler_runs(emulator: Emulator):
+    code = """
+        import os, sys
+        def handler(event, context):
+            return [os.getcwd(), sys.path[0], os.environ["LAMBDA_TASK_ROOT"]]
+    """
+    assert len(set(emulator.invoke(emulator.create("root", code)).body)) == 1
+
+
+def test_each_environment_has_a_tmp_of_its_own(emulator: Emulator):
+    """It lives as long as the environment: the next invoke sees it, another environment and the host do not."""
+    code = """
+        import os, tempfile, time
+        def handler(event, context):
+            folder = tempfile.gettempdir()
+            before = sorted(os.listdir(folder))
+            with open(os.path.join(folder, context.aws_request_id), "w"):
+                pass
+            time.sleep(event)
+            return before
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    name = emulator.create("tmp", code)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: emulator.invoke(name, 1.0), range(2)))
+    assert [answer.body for answer in answers] == [[], []]
+    again = emulator.invoke(name, 0)
+    (kept,) = again.body
+    assert kept in {answer.request_id for answer in answers}
+    assert not Path("/tmp", kept).exists()
+
+
+def test_a_library_in_a_layer_is_found(emulator: Emulator):
+    from tests.emulator.conftest import zip_of
+
+    layer = emulator.client("lambda").publish_layer_version(
+        LayerName="greeting", Content={"ZipFile": zip_of({"python/greeting.py": "TEXT = 'hello from a layer'\n"})}
+    )
+    code = "import greeting\ndef handler(event, context):\n    return greeting.TEXT\n"
+    name = emulator.create("layered", code, Layers=[layer["LayerVersionArn"]])
+    assert emulator.invoke(name).body == "hello from a layer"
