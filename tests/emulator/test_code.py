@@ -1,0 +1,59 @@
+"""A deployment package is unpacked whole or not at all, and never outside its folder."""
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from serverless_lab.emulator.code import CodeStore
+from serverless_lab.errors import BadInput
+
+
+def archive(*members: tuple[str, str, int]) -> bytes:
+    """A zip of (name, content, mode)."""
+    bundle = io.BytesIO()
+    with zipfile.ZipFile(bundle, "w") as file:
+        for name, content, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            file.writestr(info, content)
+    return bundle.getvalue()
+
+
+def test_files_are_read_only_and_executables_stay_executable(tmp_path: Path):
+    home = CodeStore(tmp_path).path(archive(("app.py", "x = 1", 0o644), ("bin/tool", "#!/bin/sh", 0o755)))
+    assert (home / "app.py").read_text() == "x = 1"
+    assert stat.S_IMODE((home / "app.py").stat().st_mode) == 0o444
+    assert stat.S_IMODE((home / "bin/tool").stat().st_mode) == 0o555
+
+
+def test_the_same_package_is_unpacked_once(tmp_path: Path):
+    store = CodeStore(tmp_path)
+    package = archive(("app.py", "x = 1", 0o644))
+    assert store.path(package) == store.path(bytes(bytearray(package)))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "a/../../evil.py", "/evil.py", "..\\evil.py"])
+def test_a_member_that_points_outside_is_refused_and_nothing_is_left(tmp_path: Path, name: str):
+    """Known as zip-slip."""
+    root = tmp_path / "code"
+    with pytest.raises(BadInput, match="points outside"):
+        CodeStore(root).path(archive(("good.py", "", 0o644), (name, "", 0o644)))
+    assert list(root.iterdir()) == []
+    assert not (tmp_path / "evil.py").exists()
+
+
+def test_a_link_inside_is_kept_and_one_that_leads_outside_is_refused(tmp_path: Path):
+    link = stat.S_IFLNK | 0o777
+    home = CodeStore(tmp_path / "a").path(archive(("app.py", "x = 1", 0o644), ("also.py", "app.py", link)))
+    assert (home / "also.py").read_text() == "x = 1"
+    with pytest.raises(BadInput, match="the link `etc`"):
+        CodeStore(tmp_path / "b").path(archive(("etc", "/etc", link)))
+
+
+def test_what_is_not_a_zip_is_refused(tmp_path: Path):
+    with pytest.raises(BadInput, match="not a zip file"):
+        CodeStore(tmp_path).path(b"PK\x03\x04 nonsense")

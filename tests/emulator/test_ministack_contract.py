@@ -1,0 +1,68 @@
+"""What our adapter takes for granted of MiniStack. When one fails, read serverless_lab/emulator/ministack.py again."""
+
+import inspect
+from importlib import metadata
+
+from ministack import app
+from ministack.services import apigateway_v1, cloudwatch_logs, lambda_svc
+
+
+def parameters(function) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def source(function) -> str:
+    return inspect.getsource(function)
+
+
+def test_the_version_is_the_one_that_was_read():
+    """The seam is not a public interface: a new version is read again before the pin moves."""
+    assert metadata.version("ministack") == "1.5.33"
+
+
+def test_every_invocation_passes_the_dispatcher_we_replace():
+    assert parameters(lambda_svc._execute_function_dispatch) == ["func", "config", "event", "request_id", "started"]
+    assert "_execute_function_dispatch(func, config, event, request_id, started)" in source(
+        lambda_svc._execute_function
+    )
+
+
+def test_the_dispatcher_runs_on_a_thread_of_its_own():
+    """So that a handler that calls back into the emulator cannot wait for itself."""
+    assert "run_reentrant(_execute_function_with_config_scope" in source(lambda_svc._invoke)
+    assert "run_reentrant(lambda_svc._execute_function_with_config_scope" in source(apigateway_v1._call_lambda_raw)
+
+
+def test_its_own_concurrency_limits_can_be_switched_off():
+    assert parameters(lambda_svc._reserved_concurrency) == ["func", "config"]
+    assert "_ACCOUNT_CONCURRENCY_CAP > 0" in source(lambda_svc._acquire_execution_slot)
+
+
+def test_updates_and_deletions_are_told_through_invalidate_worker():
+    assert "invalidate_worker(name" in source(lambda_svc._delete_function)
+    assert "invalidate_worker(name" in source(lambda_svc._update_code)
+
+
+def test_a_raw_payload_is_passed_on_as_bytes():
+    assert "if isinstance(payload, bytes):\n        return 200, resp_headers, payload" in source(lambda_svc._invoke)
+
+
+def test_api_gateway_asks_the_two_functions_we_replace():
+    assert parameters(apigateway_v1._lambda_proxy_response) == ["result"]
+    assert "_lambda_proxy_response(result)" in source(apigateway_v1._invoke_lambda_proxy_v1)
+    assert "invoke = _invoke_lambda_proxy_v1" in source(apigateway_v1)
+    assert parameters(apigateway_v1._invoke_lambda_proxy_v1)[0] == "integration"
+
+
+def test_log_groups_are_dictionaries_of_streams_and_events_are_appended_by_one_function():
+    assert parameters(cloudwatch_logs._append_log_events) == ["stream", "events"]
+    assert parameters(cloudwatch_logs._fanout_to_subscription_filters)[:3] == ["group_name", "stream_name", "events"]
+    assert parameters(cloudwatch_logs._fanout_to_live_tail_sessions)[:3] == ["group_name", "stream_name", "events"]
+
+
+def test_layers_are_resolved_to_zips():
+    assert parameters(lambda_svc._resolve_layer_zip) == ["attachment"]
+
+
+def test_the_asgi_app_is_a_function():
+    assert parameters(app.app) == ["scope", "receive", "send"]
