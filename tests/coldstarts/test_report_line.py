@@ -1,0 +1,285 @@
+"""The grammar of platform lines: literal samples, and properties that hold for any line and any text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serverless_lab import report_line
+from serverless_lab.coldstarts.platform_events import parse_json, read_event
+from serverless_lab.report_line import (
+    EndLine,
+    InitReport,
+    InitStart,
+    ReportLine,
+    RestoreReport,
+    RestoreStart,
+    StartLine,
+    find_platform_line,
+    has_init_duration_first,
+    is_platform_line,
+    parse,
+    parse_line,
+    render,
+    render_end,
+    render_init_report,
+    render_init_start,
+    render_restore_report,
+    render_restore_start,
+    render_start,
+)
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+SAMPLES = json.loads((RECORDED / "platform_lines.json").read_text())
+ID = "3fd21ffd-4a8b-4d08-9435-89717282b90a"
+CLASSIC = (
+    f"REPORT RequestId: {ID}\tDuration: 3.01 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t\n"
+)
+
+
+def rendered(line: report_line.PlatformLine) -> str:
+    match line:
+        case ReportLine():
+            return render(line)
+        case StartLine():
+            return render_start(line.request_id, line.version or "")
+        case EndLine():
+            return render_end(line.request_id)
+        case InitStart():
+            return render_init_start(line.runtime_version or "", line.runtime_version_arn or "")
+        case InitReport():
+            return render_init_report(line)
+        case RestoreStart():
+            return render_restore_start(line.runtime_version or "", line.runtime_version_arn or "")
+        case RestoreReport():
+            return render_restore_report(line)
+
+
+# --- literal samples -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[sample["name"] for sample in SAMPLES])
+def test_a_recorded_line_has_the_fields_it_shows_and_no_other(sample):
+    """A field that the line does not show must stay None: a zero would be a measurement nobody made."""
+    text = sample["text"]
+    line = parse_json(text) if text.startswith("{") else parse_line(text)
+    assert line is not None
+    assert type(line).__name__ == sample["line"]
+    found = {name: value for name, value in dataclasses.asdict(line).items() if value is not None}
+    assert found == sample["fields"]
+    if sample["renders"]:
+        assert rendered(line) == text
+
+
+def test_lines_have_the_separators_and_ends_that_were_recorded_on_aws():
+    """Other readers of the emulated log (Insights queries, agents) key on tabs and line ends."""
+    forms = json.loads((RECORDED / "snapshot_forms.json").read_text())
+    report = ReportLine(ID, 3.01, 114, 128, 36, init_duration_ms=110.1)
+    lines = [render_start(ID, "$LATEST"), render_end(ID), render(report)]
+    as_forms = []
+    for line in lines:
+        line = line.replace(ID, "<request-id>")
+        line = re.sub(r"Duration: [\d.]+", "Duration: <duration>", line)
+        as_forms.append(re.sub(r"Used: \d+", "Used: <memory>", line))
+    assert as_forms == forms
+
+
+def test_durations_have_two_decimals_and_the_line_ends_in_tab_and_newline():
+    assert render(ReportLine(ID, 3.01, 4, 128, 36)) == CLASSIC
+    assert "Init Duration: 110.10 ms\t\n" in render(ReportLine(ID, 3.0, 4, 128, 36, init_duration_ms=110.1))
+
+
+def test_a_line_with_a_status_ends_without_a_tab():
+    line = render(ReportLine(ID, 3000.0, 3403, 128, 36, init_duration_ms=402.04, status="timeout"))
+    assert line.endswith("Init Duration: 402.04 ms\tStatus: timeout\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"REPORT RequestId: {ID}",
+        f"REPORT RequestId: {ID}\tBilled Duration: 4 ms",
+        f"REPORT RequestId: {ID}\tRuntime Duration: 4.00 ms\tPost Runtime Duration: 1.00 ms",
+        f"REPORT RequestId: {ID}\tDuration: 3,01 ms",
+        f"REPORT RequestId: {ID}\tDuration: 3.01 s",
+        f"REPORT - {ID}\nDuration: 3.01 ms",
+        f"INIT_REPORT Init Duration: 9 ms RequestId: {ID} Duration: 3.01 ms",
+        "REPORT of the day: Duration: 3.01 ms",
+    ],
+)
+def test_a_line_without_a_duration_of_its_own_is_no_report(text):
+    """`Billed Duration`, `Runtime Duration` and the others end in `Duration:` too."""
+    assert parse(text) is None
+
+
+def test_a_field_of_another_tool_is_stepped_over():
+    """Datadog's extension adds fields; those after it still count."""
+    text = CLASSIC.replace("\tMemory", "\tRuntime Duration: 2.50 ms\tPost Runtime Duration: 1.00 ms\tMemory")
+    assert parse(text) == parse(CLASSIC)
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", "   ", "\n", "\r\n", ""])
+def test_separators_lost_in_copying_do_not_matter(separator):
+    report = ReportLine(ID, 3.01, 4, 128, 36, init_duration_ms=1.5, status="error", error_type="Runtime.ExitError")
+    assert parse(render(report).replace("\t", separator)) == report
+
+
+def test_fields_may_stand_in_any_order():
+    """AWS's runtime interface emulator prints Init Duration first."""
+    text = f"REPORT RequestId: {ID}\tInit Duration: 0.03 ms\tMax Memory Used: 36 MB\tDuration: 3.01 ms\n"
+    assert parse(text) == ReportLine(ID, 3.01, max_memory_used_mb=36, init_duration_ms=0.03)
+    assert has_init_duration_first(text)
+    assert not has_init_duration_first(render(ReportLine(ID, 3.01, init_duration_ms=0.03)))
+
+
+def test_what_follows_the_line_is_not_read_as_a_part_of_it():
+    assert parse(CLASSIC + "the Init Duration: 12.00 ms\n") == parse(CLASSIC)
+    assert parse(CLASSIC + CLASSIC.replace("36 MB\t", "36 MB\tInit Duration: 9.00 ms\t")) == parse(CLASSIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (CLASSIC, True),
+        ("START RequestId: x", True),
+        ("INIT_START Runtime Version: python:3.12.v1", True),
+        ("START of the nightly job", False),
+        ("REPORT written to s3://bucket/key", False),
+        ("2026-11-23 " + CLASSIC, False),
+    ],
+)
+def test_an_applications_own_words_are_not_platform_lines(text, expected):
+    assert is_platform_line(text) is expected
+
+
+def test_a_line_is_found_behind_what_tools_put_before_it():
+    prefix = "2026/11/23/[1]" + "a" * 32 + " 2026-11-23T10:00:00 "
+    assert find_platform_line(prefix + CLASSIC) == len(prefix)
+    assert find_platform_line("nothing here") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "platform.report"}',
+        '{"type": "platform.report", "record": "a string"}',
+        '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": "3"}}}',
+        '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": true}}}',
+        '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": NaN}}}',
+        '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": -1}}}',
+        '{"type": "platform.runtimeDone", "record": {"requestId": "x", "metrics": {"durationMs": 3}}}',
+        '{"type": "platform.report", "record": {',
+        "[" * 100_000 + '"platform.report"',
+    ],
+)
+def test_a_json_event_that_does_not_say_it_is_nothing(text):
+    """`platform.runtimeDone` names the request too; counting it would double the invocations."""
+    assert read_event(text) is None
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+
+ids = st.uuids().map(str)
+durations = st.integers(0, 90_000_000).map(lambda hundredths: hundredths / 100)
+whole = st.integers(0, 1_000_000)
+words = st.text(alphabet=string.ascii_letters + string.digits, min_size=1, max_size=12)
+statuses = st.sampled_from(["timeout", "error", "failure"])
+error_types = st.builds("{}.{}".format, words, words)
+
+
+@st.composite
+def reports(draw):
+    traced = draw(st.booleans())
+    return ReportLine(
+        request_id=draw(ids),
+        duration_ms=draw(durations),
+        billed_duration_ms=draw(st.none() | whole),
+        memory_size_mb=draw(st.none() | whole),
+        max_memory_used_mb=draw(st.none() | whole),
+        init_duration_ms=draw(st.none() | durations),
+        restore_duration_ms=draw(st.none() | durations),
+        billed_restore_duration_ms=draw(st.none() | whole),
+        status=draw(st.none() | statuses),
+        error_type=draw(st.none() | error_types),
+        xray_trace_id=draw(words) if traced else None,
+        xray_segment_id=draw(st.none() | words) if traced else None,
+        xray_sampled=draw(st.none() | st.booleans()) if traced else None,
+    )
+
+
+@given(reports())
+def test_parsing_what_was_rendered_gives_the_same_report(report):
+    assert parse(render(report)) == report
+    assert parse_line(render(report)) == report
+
+
+@given(reports(), st.text(max_size=40))
+def test_a_prefix_changes_nothing(report, prefix):
+    """Tools put stream, time, or a container's name before the line."""
+    if find_platform_line(prefix + " ") is None:
+        assert parse(f"{prefix} {render(report)}") == report
+
+
+@given(
+    st.builds(StartLine, ids, words)
+    | st.builds(EndLine, ids)
+    | st.builds(InitStart, words, words)
+    | st.builds(InitReport, durations, st.none() | st.sampled_from(["init", "invoke"]), st.none() | statuses)
+    | st.builds(RestoreStart, words, words)
+    | st.builds(RestoreReport, durations, st.none() | statuses, st.none() | error_types)
+)
+def test_parsing_any_other_rendered_line_gives_the_same_line(line):
+    assert parse_line(rendered(line)) == line
+
+
+# Text that looks like the real thing, cut and mixed at any place.
+shards = st.sampled_from(
+    f"REPORT |RequestId: |{ID}|\t|\n|Duration: |Billed Duration: |Init Duration: |Memory Size: |INIT_REPORT |Phase: |"
+    "Status: |Error Type: |XRAY TraceId: |Sampled: |true| ms| MB|٣|START |END |INIT_START |Runtime Version: |"
+    f"Version: |1e9|-5|NaN|12.5|{'9' * 400}|7|.".split("|")
+)
+noise = st.text(max_size=200) | st.lists(shards | st.text(max_size=4), max_size=25).map("".join)
+
+
+@given(noise)
+def test_no_text_makes_the_parser_fail_or_invent_a_number(text):
+    """Every number in the result stands in the text, digit for digit, with its unit."""
+    for line in (parse(text), parse_line(text)):
+        if line is None:
+            continue
+        for name, value in dataclasses.asdict(line).items():
+            if value is None or isinstance(value, bool):
+                continue
+            if isinstance(value, str):
+                assert value in text
+                continue
+            unit = "MB" if name.endswith("_mb") else "ms"
+            printed = re.findall(rf"(?<![\d.])(\d+(?:\.\d+)?)[ \t]*{unit}", text, re.ASCII)
+            assert value in {float(number) for number in printed}
+
+
+@given(
+    st.text(max_size=300) | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)
+)
+def test_no_text_makes_the_event_reader_fail(text):
+    read_event(text)
+    read_event('{"type": "platform.report", "record": ' + text)
+
+
+def test_the_module_needs_no_heavy_import():
+    """`lab --help` and the emulator load it; pandas or boto3 would cost them a quarter of a second."""
+    code = (
+        "import sys, serverless_lab.report_line, serverless_lab.reporting.tables;"
+        "print([m for m in ('pandas', 'numpy', 'boto3', 'rich', 'pyarrow') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
