@@ -48,7 +48,7 @@ PIP_TAIL_LINES = 12
 PYTHON_RUNTIME = re.compile(r"python3\.(\d+)")
 
 # pip evaluates `; python_version < "3.13"` for the Python it runs on, whatever --python-version says
-# (https://github.com/pypa/pip/issues/11664), so it is told what the function's environment answers.
+# (https://github.com/pypa/pip/issues/11010), so it is told what the function's environment answers.
 PIP_FOR_ANOTHER_PYTHON = """
 import json, sys
 environment = json.loads(sys.argv.pop(1))

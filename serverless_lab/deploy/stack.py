@@ -14,6 +14,7 @@ from typing import Any
 from serverless_lab.deploy.artifacts import ArtifactBucket
 from serverless_lab.deploy.destroy import remove_stack
 from serverless_lab.deploy.events import (
+    STACK_TYPE,
     EventReader,
     OnEvent,
     Patience,
@@ -220,8 +221,10 @@ class _Deployer:
                 break
         if found["Status"] == "CREATE_COMPLETE" and (found.get("Changes") or not self._is_same(found, stack_id, kind)):
             return change_set, stack_id
-        self._cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack_id)
         reason = found.get("StatusReason") or ""
+        if found["Status"] == "FAILED" and "alidation" in reason:
+            reason = self._validation_failure(ChangeSetName=change_set) or reason
+        self._cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack_id)
         if found["Status"] == "CREATE_COMPLETE" or (kind == "UPDATE" and any(word in reason for word in NO_CHANGES)):
             return None, stack_id
         if kind == "CREATE":
@@ -256,6 +259,8 @@ class _Deployer:
         why = "no event says why"
         if cause is not None:
             why = f"resource `{cause.logical_id}` ({cause.resource_type}): {cause.reason or cause.status}"
+        if cause is None or cause.resource_type == STACK_TYPE:
+            why = self._validation_failure(StackName=stack_id) or why
         if status == "UPDATE_ROLLBACK_COMPLETE":
             hint = "what was deployed before is in place again; mend the template, then deploy"
         elif status in NEVER_COMPLETE:
@@ -263,6 +268,29 @@ class _Deployer:
         else:
             hint = f"delete it with `lab destroy {self._stack_name}`, then deploy again"
         raise DeployError(f"stack `{self._stack_name}` could not be {what} and is in {status}: {why}", hint=hint)
+
+    def _validation_failure(self, **where: str) -> str | None:
+        """Which resource the validation before a deployment refused, and why: stack events tell only that it did.
+
+        documented: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._cloudformation.describe_events(**where, Filters={"FailedEvents": True})
+        except (ClientError, BotoCoreError):
+            return None  # an emulator without this call; what is known already is told
+        failed = [event for event in answer["OperationEvents"] if event.get("EventType") == "VALIDATION_ERROR"]
+        if not failed:
+            return None
+        operation = max(failed, key=lambda event: event["Timestamp"]).get("OperationId")
+        told = [
+            f"resource `{event.get('LogicalResourceId')}` ({event.get('ResourceType')}): "
+            f"{event.get('ValidationStatusReason') or event.get('ValidationName')}"
+            for event in failed
+            if event.get("OperationId") == operation
+        ]
+        return "; ".join(told)
 
     def _result(self, stack_id: str, action: Action, values: Mapping[str, str], notes: list[str]) -> DeployResult:
         stack = describe_stack(self._cloudformation, stack_id) or {}
