@@ -1,0 +1,617 @@
+"""Sending a scenario: a Locust process of its own, followed through a pipe, its rows merged into the run folder.
+
+`run_load` is what `lab load` calls. The run folder ends up with manifest.json, requests.parquet, Locust's own
+locust.html and locust_*.csv, and locust.log. A run that is interrupted leaves the same, with `complete` false.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from serverless_lab.errors import BadInput, LoadError
+from serverless_lab.load import manifest as manifests
+from serverless_lab.load import samples
+from serverless_lab.load.arrivals import arrivals, planned_requests
+from serverless_lab.load.manifest import RunManifest
+from serverless_lab.load.templates import Origin, origin
+from serverless_lab.project import Deployment, write_text
+from serverless_lab.scenario import MixEntry, Request, Scenario, Step, with_request
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+LOG_NAME = "locust.log"
+# measured: benchmarks/load_lateness; one process keeps its p99 lateness under 3 ms to about 3,000 arrivals a second,
+# and a second one takes Locust's own housekeeping out of the way of the arrivals
+TWO_PROCESSES_ABOVE_PER_S = 1000
+LATE_WARNING_MS = 10.0
+CPU_WARNING_SHARE = 0.8
+CONNECT_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 20.0
+RECENT_S = 5.0
+LOOPBACK = "127.0.0.1"
+# What the load process gets of our environment. It sends plain HTTP: it has no business with AWS credentials.
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """How far a run is. `due` counts arrivals whose instant has come, the others requests.
+
+    The latencies are of the requests answered in the last 5 seconds, to two digits.
+    """
+
+    elapsed_ms: float
+    planned: int
+    due: int
+    sent: int
+    finished: int
+    failed: int
+    in_flight: int
+    latency_ms_p50: float | None
+    latency_ms_p99: float | None
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """A run that has ended. `planned` is None when only the user's own locustfile knows it.
+
+    `latency_ms` and `late_ms` map p50, p90, p95, p99, max to milliseconds. `problems` are sentences for the user.
+    `interrupted`: stopped by a signal; `complete`: every planned request has its row.
+    """
+
+    run_folder: Path
+    manifest: RunManifest
+    planned: int | None
+    sent: int
+    succeeded: int
+    failed: int
+    by_status: dict[int, int]
+    by_error: dict[str, int]
+    latency_ms: dict[str, float]
+    late_ms: dict[str, float]
+    duration_ms: float
+    complete: bool
+    interrupted: bool
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run_id": self.manifest.run_id,
+            "run_folder": str(self.run_folder),
+            "scenario": self.manifest.scenario,
+            "seed": self.manifest.seed,
+            "planned": self.planned,
+            "sent": self.sent,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "by_status": {str(status): count for status, count in self.by_status.items()},
+            "by_error": self.by_error,
+            "latency_ms": self.latency_ms,
+            "late_ms": self.late_ms,
+            "duration_ms": self.duration_ms,
+            "complete": self.complete,
+            "interrupted": self.interrupted,
+            "problems": list(self.problems),
+        }
+
+
+def run_load(
+    scenario: Scenario,
+    *,
+    base_url: str,
+    run_folder: Path,
+    seed: int | None = None,
+    processes: int | None = None,
+    progress: Callable[[LoadProgress], None] | None = None,
+    request_override: str | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    deployment: Deployment | None = None,
+    web: bool = False,
+    web_port: int = 8089,
+) -> LoadResult:
+    """Sends `scenario` to the API at `base_url` and returns how it went. `run_folder` exists and is empty.
+
+    Args:
+        seed: instead of the scenario's own.
+        processes: None takes one, or two above 1,000 arrivals a second.
+        progress: called about four times a second, in this thread.
+        request_override: `GET /hello`, sent instead of the scenario's mix.
+        extra_headers: added to every request; they may be secret and are not written anywhere.
+        deployment: what is loaded, for the manifest.
+        web: Locust's page on http://127.0.0.1:<web_port>, which stays up after the run until Ctrl-C.
+
+    SIGINT and SIGTERM stop the run and keep what was measured: the result then is `interrupted`.
+
+    Raises:
+        LoadError: nobody answers at `base_url`, or the load process failed.
+        BadInput: a URL or a header that cannot be sent.
+    """
+    to = origin(base_url)
+    headers = _checked_headers(extra_headers or {})
+    if request_override is not None:
+        scenario = with_request(scenario, request_override)
+    seed = scenario.seed if seed is None else seed
+    schedule = arrivals(scenario, seed)
+    planned = planned_requests(scenario, schedule)
+    if not planned:
+        raise LoadError(
+            f"scenario `{scenario.name}` has no arrivals with seed {seed}", hint="raise its rate, or give a count"
+        )
+    if processes is None:
+        processes = default_processes(scenario)
+    processes = max(1, min(processes, scenario.clients or processes, planned))
+    if not web:
+        _check_reachable(to, base_url)
+
+    draft = manifests.begin(
+        scenario,
+        run_folder=run_folder,
+        base_url=base_url,
+        seed=seed,
+        planned=planned,
+        processes=processes,
+        started_at_ms=round(time.time() * 1000),
+        deployment=deployment,
+    )
+    draft.write(run_folder)
+    plan = run_folder / "plan.json"
+    write_text(
+        plan,
+        json.dumps(
+            {
+                "scenario": scenario.document,
+                "source": scenario.source,
+                "seed": seed,
+                "base_url": base_url,
+                "workers": processes,
+                "run_folder": str(run_folder.resolve()),
+                "parent": os.getpid(),
+            }
+        ),
+    )
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment |= {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        # Locust reads ~/.locust.conf: a run must not depend on it.
+        "HOME": str(run_folder.resolve()),
+        "LAB_LOAD_PLAN": str(plan.resolve()),
+        "LAB_LOAD_HEADERS": json.dumps(headers),
+    }
+    follower = _Follower(planned, progress)
+    arguments = [
+        "--exit-code-on-error",
+        "0",
+        *_locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port),
+    ]
+    exit_code, interrupted = _run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
+
+    files = samples.row_files(run_folder)
+    figures = samples.figures(samples.merge(files, run_folder / samples.FILE_NAME))
+    for file in (*files, plan):
+        file.unlink()
+    complete = figures.due == planned == figures.sent
+    problems = _problems(scenario, figures, follower, planned, interrupted and not complete)
+    started_at_ms = follower.started_at_ms or draft.started_at_ms
+    duration_ms = follower.elapsed_ms
+    final = replace(
+        draft,
+        started_at_ms=started_at_ms,
+        ended_at_ms=started_at_ms + round(duration_ms),
+        complete=complete,
+        sent=figures.sent,
+        succeeded=figures.succeeded,
+        failed=figures.failed,
+        late_ms_p50=figures.late_ms.get("p50"),
+        late_ms_p99=figures.late_ms.get("p99"),
+        late_ms_max=figures.late_ms.get("max"),
+        problems=problems,
+    )
+    final.write(run_folder)
+    if follower.crash or (not complete and not interrupted):
+        raise _crashed(run_folder, exit_code, follower.crash)
+    if figures.sent and not figures.by_status and set(figures.by_error) <= UNREACHABLE:
+        reasons = ", ".join(figures.by_error)
+        raise LoadError(
+            f"{base_url} answered none of {figures.sent} requests: {reasons}",
+            hint="is it up? `lab status` tells; `lab deploy` starts the embedded target again",
+        )
+    return LoadResult(
+        run_folder=run_folder,
+        manifest=final,
+        planned=planned,
+        sent=figures.sent,
+        succeeded=figures.succeeded,
+        failed=figures.failed,
+        by_status=figures.by_status,
+        by_error=figures.by_error,
+        latency_ms=figures.latency_ms,
+        late_ms=figures.late_ms,
+        duration_ms=duration_ms,
+        complete=complete,
+        interrupted=interrupted and not complete,
+        problems=tuple(problems),
+    )
+
+
+UNREACHABLE = {"connection refused", "connecting timed out"}
+
+
+def run_locustfile(
+    locustfile: Path,
+    *,
+    base_url: str,
+    run_folder: Path,
+    users: int = 10,
+    spawn_rate: float = 10.0,
+    run_time_s: int = 60,
+    processes: int = 1,
+    deployment: Deployment | None = None,
+    web: bool = False,
+    web_port: int = 8089,
+) -> LoadResult:
+    """Runs the user's own locustfile with `base_url` as its host. Its users wait for replies: a closed model.
+
+    Locust knows counts and rounded percentiles, not rows: nothing can be joined with REPORT lines, and `problems` says
+    so. The file runs with the whole environment, in the current directory, as `locust -f` would.
+
+    Raises:
+        LoadError: no such file, nobody answers, or Locust failed.
+    """
+    to = origin(base_url)
+    if not locustfile.is_file():
+        raise LoadError(f"no locustfile `{locustfile}`", hint="give the path of a Python file with Locust users")
+    if not web:
+        _check_reachable(to, base_url)
+    started_at_ms = round(time.time() * 1000)
+    # The manifest wants a scenario: this one says no more than whose file it was.
+    unknown = MixEntry(locustfile.stem, 1.0, (Step((Request("GET", "/"),)),))
+    draft = manifests.begin(
+        Scenario(locustfile.stem, "a user's own locustfile", 0, "closed", (unknown,), source=str(locustfile)),
+        run_folder=run_folder,
+        base_url=base_url,
+        seed=0,
+        planned=None,
+        processes=processes,
+        started_at_ms=started_at_ms,
+        deployment=deployment,
+    )
+    draft.write(run_folder)
+    stats_file = run_folder.resolve() / "locust_stats.json"
+    options = _locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
+    options += ["--exit-code-on-error", "0", "--json-file", str(stats_file)]
+    options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
+    exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: None, cwd=Path.cwd())
+    if exit_code != 0 or not stats_file.is_file():
+        raise _crashed(run_folder, exit_code, None)
+    ended_at_ms = round(time.time() * 1000)
+    entries = json.loads(stats_file.read_text(encoding="utf-8"))
+    sent = sum(entry["num_requests"] for entry in entries)
+    failed = sum(entry["num_failures"] for entry in entries)
+    buckets: Counter[float] = Counter()
+    for entry in entries:
+        buckets.update({float(latency): count for latency, count in entry["response_times"].items()})
+    problems = [
+        "your own locustfile leaves no rows: its requests cannot be joined with REPORT lines",
+        "its users wait for each reply, so a stall of the API delays the requests behind it and is under-counted",
+    ]
+    final = replace(
+        draft,
+        ended_at_ms=ended_at_ms,
+        complete=not interrupted,
+        sent=sent,
+        succeeded=sent - failed,
+        failed=failed,
+        problems=problems,
+    )
+    final.write(run_folder)
+    return LoadResult(
+        run_folder=run_folder,
+        manifest=final,
+        planned=None,
+        sent=sent,
+        succeeded=sent - failed,
+        failed=failed,
+        by_status={},
+        by_error={},
+        latency_ms={name: _bucket_quantile(buckets, share) for name, share in samples.QUANTILES.items()}
+        if sent
+        else {},
+        late_ms={},
+        duration_ms=float(ended_at_ms - started_at_ms),
+        complete=not interrupted,
+        interrupted=interrupted,
+        problems=tuple(problems),
+    )
+
+
+def default_processes(scenario: Scenario) -> int:
+    """One process, or two when the scenario's rate asks for it and there is a second CPU."""
+    fastest = max(
+        (
+            max(phase.rate.from_per_s, phase.rate.to_per_s) if phase.rate else phase.expected / phase.duration_ms * 1000
+            for phase in scenario.phases
+            if phase.duration_ms
+        ),
+        default=0.0,
+    )
+    return 2 if fastest >= TWO_PROCESSES_ABOVE_PER_S and (os.cpu_count() or 1) > 1 else 1
+
+
+# The child
+
+
+def _locust_options(
+    locustfile: Path, run_folder: Path, base_url: str, processes: int, web: bool, web_port: int
+) -> list[str]:
+    folder = run_folder.resolve()
+    options = ["-f", str(locustfile), "--host", base_url, "--only-summary"]
+    options += ["--csv", str(folder / "locust"), "--html", str(folder / "locust.html")]
+    options += ["--web-host", LOOPBACK, "--web-port", str(web_port), "--autostart"] if web else ["--headless"]
+    if processes > 1:
+        port = str(_free_port())
+        options += ["--processes", str(processes), "--expect-workers-max-wait", "30"]
+        options += ["--master-bind-host", LOOPBACK, "--master-bind-port", port]
+        options += ["--master-host", LOOPBACK, "--master-port", port]
+    return options
+
+
+def _run_locust(
+    options: Sequence[str],
+    environment: Mapping[str, str],
+    run_folder: Path,
+    on_line: Callable[[str], None],
+    *,
+    cwd: Path,
+) -> tuple[int, bool]:
+    """Locust's exit code, and whether a signal ended the run. Every process it started is gone then."""
+    read_end, write_end = os.pipe()
+    # A full pipe must not hold up arrivals: the child drops a line instead.
+    os.set_blocking(write_end, False)
+    with contextlib.ExitStack() as stack:
+        lines = stack.enter_context(os.fdopen(read_end, "rb", buffering=0))
+        output = stack.enter_context((run_folder / LOG_NAME).open("ab"))
+        stop = stack.enter_context(_stop_requests())
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "locust", *options],
+                env={**environment, "LAB_LOAD_PROGRESS_FD": str(write_end)},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write_end,),
+                # A group of its own: Ctrl-C in the terminal reaches us, and we tell Locust once.
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            _follow(child, lines, on_line, stop)
+        finally:
+            _end(child)
+        return child.returncode, stop.is_set()
+
+
+def _follow(child: subprocess.Popen[bytes], lines: IO[bytes], on_line: Callable[[str], None], stop: _Stop) -> None:
+    """Hands on the child's progress lines until it ends; passes the first request to stop on to it."""
+    rest = b""
+    deadline: float | None = None
+    while True:
+        ready, _, _ = select.select([lines.fileno(), stop.wake.fileno()], [], [], 0.5)
+        if stop.is_set() and deadline is None:
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            child.send_signal(signal.SIGINT)
+            stop.drain()
+        if lines.fileno() in ready:
+            block = os.read(lines.fileno(), 65536)
+            if not block:
+                # The last process has closed its end; it may still be leaving.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(timeout=STOP_TIMEOUT_S)
+                return
+            *whole, rest = (rest + block).split(b"\n")
+            for line in whole:
+                on_line(line.decode())
+        if child.poll() is not None and not ready:
+            return
+        if stop.count > 1 or (deadline is not None and time.monotonic() > deadline):
+            return
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the child and what it forked, whatever state they are in."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+class _Stop:
+    """SIGINT and SIGTERM, as something `select` can wait for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.wake, self._write = socket.socketpair()
+        self.wake.setblocking(False)
+        self._write.setblocking(False)
+
+    def is_set(self) -> bool:
+        return self.count > 0
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        with contextlib.suppress(OSError):
+            self._write.send(b"!")
+
+    def drain(self) -> None:
+        with contextlib.suppress(OSError):
+            self.wake.recv(64)
+
+    def close(self) -> None:
+        self.wake.close()
+        self._write.close()
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[_Stop]:
+    stop = _Stop()
+    # Only the main thread may install handlers; elsewhere signals are its caller's affair.
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, stop.on_signal) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.close()
+
+
+class _Follower:
+    """Adds up what the workers tell."""
+
+    def __init__(self, planned: int, progress: Callable[[LoadProgress], None] | None) -> None:
+        self.planned = planned
+        self.progress = progress
+        self.ticks: dict[int, dict[str, Any]] = {}
+        self.recent: deque[tuple[float, list[list[int]]]] = deque()
+        self.started_at_ms: int | None = None
+        self.crash: str | None = None
+        self.cpu_share = 0.0
+        self.in_flight_max = 0
+
+    @property
+    def elapsed_ms(self) -> float:
+        return max((float(tick["elapsed_ms"]) for tick in self.ticks.values()), default=0.0)
+
+    def read(self, line: str) -> None:
+        fact = json.loads(line)
+        match fact["event"]:
+            case "start":
+                self.started_at_ms = fact["epoch_ms"]
+            case "crash":
+                self.crash = fact["error"]
+            case "done":
+                self.cpu_share = max(self.cpu_share, fact["cpu_share"])
+                self.in_flight_max = max(self.in_flight_max, fact["in_flight_max"])
+            case "tick":
+                self.ticks[fact["worker"]] = fact
+                self.recent.append((fact["elapsed_ms"], fact["latencies"]))
+                while self.recent and self.recent[0][0] < fact["elapsed_ms"] - RECENT_S * 1000:
+                    self.recent.popleft()
+                if self.progress is not None:
+                    self.progress(self.state())
+
+    def state(self) -> LoadProgress:
+        buckets: Counter[float] = Counter()
+        for _, latencies in self.recent:
+            for latency, count in latencies:
+                buckets[latency] += count
+        return LoadProgress(
+            elapsed_ms=self.elapsed_ms,
+            planned=self.planned,
+            latency_ms_p50=_bucket_quantile(buckets, 0.5) if buckets else None,
+            latency_ms_p99=_bucket_quantile(buckets, 0.99) if buckets else None,
+            **{
+                name: sum(int(tick[name]) for tick in self.ticks.values())
+                for name in ("due", "sent", "finished", "failed", "in_flight")
+            },
+        )
+
+
+def _bucket_quantile(buckets: Mapping[float, int], share: float) -> float:
+    left = share * sum(buckets.values())
+    for value in sorted(buckets):
+        left -= buckets[value]
+        if left <= 0:
+            return float(value)
+    return float(max(buckets))
+
+
+# What may be wrong
+
+
+def _problems(
+    scenario: Scenario, figures: samples.Figures, follower: _Follower, planned: int, interrupted: bool
+) -> list[str]:
+    problems = []
+    if interrupted:
+        problems.append(f"the run was interrupted: {figures.sent} of {planned} requests were sent")
+    if scenario.quiet_ms:
+        problems.append(
+            f"the quiet period of {_duration(scenario.quiet_ms)} before the run is not simulated in wall time: "
+            "environments are as warm as the last requests left them"
+        )
+    late = figures.late_ms.get("p99", 0.0)
+    if scenario.model == "open" and late > LATE_WARNING_MS:
+        problems.append(
+            f"1 % of the requests were sent {late:.0f} ms late or more: the load generator was short of CPU; "
+            "try --processes 2, or another machine (latency counts from the intended instant all the same)"
+        )
+    if follower.cpu_share > CPU_WARNING_SHARE:
+        problems.append(
+            f"a load process used {follower.cpu_share:.0%} of a CPU: latencies may contain its own delays; "
+            "try more --processes"
+        )
+    if planned and figures.failed and not interrupted:
+        causes = [f"{count} x {error}" for error, count in figures.by_error.items()]
+        requests = scenario.requests_by_name().values()
+        causes += [
+            f"{count} x status {status}"
+            for status, count in figures.by_status.items()
+            if not any(request.accepts(status) for request in requests)
+        ]
+        problems.append(f"{figures.failed} of {planned} requests failed: {', '.join(causes[:5]) or 'other statuses'}")
+    return problems
+
+
+def _duration(ms: float) -> str:
+    for unit, size in (("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if ms >= size:
+            return f"{ms / size:g} {unit}"
+    return f"{ms:g} ms"
+
+
+def _crashed(run_folder: Path, exit_code: int, reason: str | None) -> LoadError:
+    log = run_folder / LOG_NAME
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:])
+    what = f"the load process failed: {reason}" if reason else f"the load process ended early (exit code {exit_code})"
+    return LoadError(f"{what}\n{tail}", hint=f"its whole log is {log}")
+
+
+def _check_reachable(to: Origin, base_url: str) -> None:
+    try:
+        socket.create_connection((to.host, to.port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise LoadError(
+            f"{base_url} cannot be reached: {error}",
+            hint="is it up? `lab status` tells; `lab deploy` starts the embedded target again",
+        ) from error
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or re.search(r"[\x00-\x1f\x7f]", value):
+            raise BadInput(f"header `{name}` cannot be sent", hint="write it as 'Name: value', on one line")
+    return dict(headers)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
