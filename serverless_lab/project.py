@@ -72,7 +72,7 @@ class Deployment:
         return cls(**{**data, "functions": functions, "notes": tuple(data.get("notes", ()))})
 
     def function(self, name: str) -> DeployedFunction:
-        """The function with this logical id or physical name.
+        """The function with this logical id or physical name, or whose name ends in it after a hyphen.
 
         Raises:
             BadInput: no such function; the hint lists those there are.
@@ -80,6 +80,9 @@ class Deployment:
         for function in self.functions:
             if name in (function.logical_id, function.name):
                 return function
+        ending = [function for function in self.functions if function.name.endswith(f"-{name}")]
+        if len(ending) == 1:
+            return ending[0]
         known = ", ".join(sorted(function.name for function in self.functions)) or "none"
         raise BadInput(f"stack `{self.stack_name}` has no function `{name}`", hint=f"its functions: {known}")
 

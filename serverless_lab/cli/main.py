@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serverless_lab import __version__
-from serverless_lab.cli import emulator
+from serverless_lab.cli import coldstarts, deploy, emulator, functions, load, run_all
 from serverless_lab.errors import LabError
 
 app = typer.Typer(
@@ -38,9 +38,16 @@ def lab(
     pass
 
 
+app.command()(deploy.deploy)
+app.command()(load.load)
+app.add_typer(coldstarts.app, name="coldstarts")
+app.command("run")(run_all.run_all)
+app.command()(functions.invoke)
+app.command()(functions.logs)
 app.command()(emulator.up)
-app.command()(emulator.down)
 app.command()(emulator.status)
+app.command()(emulator.down)
+app.command()(deploy.destroy)
 
 
 def run() -> None:

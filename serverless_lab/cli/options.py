@@ -41,10 +41,14 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+PIPED_WIDTH = 120
+"""Columns of a table that goes to a file or a pipe, where nobody says how wide the reader's screen is."""
+
+
 def stdout_console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def stderr_console() -> Console:

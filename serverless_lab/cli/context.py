@@ -1,0 +1,71 @@
+"""What most commands begin with: the target, the deployment, and whether it is still there."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from serverless_lab.project import Deployment, Project
+
+if TYPE_CHECKING:
+    from serverless_lab.targets.base import Target
+
+STACK_NAME_MAX = 48  # the bundled stack puts function names behind it, and those may have 64 characters
+
+
+def open_target(project: Project, name: str, *, region: str | None = None, profile: str | None = None) -> Target:
+    """The target called `name`; the embedded emulator is started when it is asked for and not running."""
+    from serverless_lab.targets import resolve_target
+
+    if name != "local":
+        return resolve_target(name, region=region, profile=profile)
+    from serverless_lab.cli.options import say
+    from serverless_lab.emulator import control
+
+    found, started = control.up(project)
+    if started:
+        say(f"emulator started: http://127.0.0.1:{found['port']}")
+    return resolve_target(
+        "local",
+        local_endpoint=f"http://127.0.0.1:{found['port']}",
+        region=region,
+        emulator_log=project.emulator_log,
+    )
+
+
+def target_of(project: Project, deployment: Deployment, *, profile: str | None = None) -> Target | None:
+    """Where `deployment` was made; None when the embedded emulator is not running."""
+    from serverless_lab.targets import resolve_target
+
+    if deployment.target != "local":
+        region = deployment.region
+        return resolve_target(deployment.target, region=region, profile=profile)
+    from serverless_lab.emulator import control
+
+    found = control.status(project)
+    if found is None:
+        return None
+    return resolve_target(
+        "local", local_endpoint=f"http://127.0.0.1:{found['port']}", emulator_log=project.emulator_log
+    )
+
+
+def living_deployment(project: Project, *, profile: str | None = None) -> tuple[Deployment, Target]:
+    """The last deployment and its target.
+
+    Raises:
+        NothingDeployed: there is none, or it is gone; the hint says how to get it back.
+    """
+    from serverless_lab.deploy.inventory import require_deployment
+
+    deployment = project.deployment()
+    target = target_of(project, deployment, profile=profile)
+    require_deployment(target, deployment)
+    assert target is not None
+    return deployment, target
+
+
+def default_stack_name(project: Project) -> str:
+    """`lab-` and the working directory's name, in the characters CloudFormation allows."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", project.directory.name).strip("-")
+    return f"lab-{name}"[:STACK_NAME_MAX].rstrip("-") if name else "lab"

@@ -1,0 +1,214 @@
+"""`lab deploy` and `lab destroy`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serverless_lab.cli.options import (
+    AsJson,
+    Parameters,
+    Profile,
+    Region,
+    StackName,
+    TargetName,
+    TemplatePath,
+    parse_parameters,
+    print_json,
+    say,
+    stderr_console,
+)
+from serverless_lab.errors import BadInput, NothingDeployed
+from serverless_lab.project import Deployment, Project, bundled
+
+if TYPE_CHECKING:
+    from serverless_lab.targets.base import Target
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before changing an AWS account.")]
+TEMPLATES = ("template.yaml", "template.yml", "template.json")
+
+
+def deploy(
+    target_name: TargetName = None,
+    template: TemplatePath = None,
+    stack: StackName = None,
+    parameter: Parameters = None,
+    region: Region = None,
+    profile: Profile = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Package the handlers and create or update one stack from a SAM or CloudFormation template.
+
+    Without options the last deployment is repeated; the first time, template.yaml of this directory or else the bundled
+    analytics API goes to an emulator that lab starts itself.
+
+    Example: lab deploy --parameter InitStyle=lazy
+    """
+    deployment, changed = run_deploy(
+        Project(), target_name, template, stack, parse_parameters(parameter), region, profile, yes, quiet=as_json
+    )
+    if as_json:
+        print_json({**deployment.to_json(), "changed": changed})
+        return
+    say(f"stack {deployment.stack_name} on {deployment.target}: {'deployed' if changed else 'no changes'}")
+    for function in deployment.functions:
+        say(f"  {function.name}  {function.memory_size_mb} MB  {function.timeout_s} s  {function.runtime}")
+    for note in deployment.notes:
+        say(f"note: {note}")
+    if deployment.api_url is not None:
+        say("API:")
+        typer.echo(deployment.api_url)
+
+
+def run_deploy(
+    project: Project,
+    target_name: str | None,
+    template: Path | None,
+    stack: str | None,
+    parameters: dict[str, str],
+    region: str | None,
+    profile: str | None,
+    yes: bool,
+    *,
+    quiet: bool,
+) -> tuple[Deployment, bool]:
+    """Deploy and remember it: (the deployment, whether anything changed)."""
+    from datetime import datetime
+
+    from serverless_lab.cli.context import default_stack_name, open_target
+    from serverless_lab.deploy.inventory import describe_deployment
+    from serverless_lab.deploy.progress import StackProgress
+    from serverless_lab.deploy.stack import deploy_stack
+    from serverless_lab.deploy.verify import verify_stack
+
+    last = project.deployment_or_none()
+    if last is not None and target_name not in (None, last.target):
+        last = None
+    name = target_name or (last.target if last else "local")
+    path = template or _default_template(project, last)
+    stack_name = stack or (last.stack_name if last else default_stack_name(project))
+    target = open_target(project, name, region=region or (last.region if last else None), profile=profile)
+    if name == "aws":
+        _confirm_account(target, f"deploy stack {stack_name}", yes)
+    with StackProgress(stderr_console(), quiet=quiet) as view:
+        result = deploy_stack(
+            target,
+            template_path=path,
+            stack_name=stack_name,
+            parameters=parameters,
+            build_directory=project.build,
+            on_event=view.event,
+            on_step=view.step,
+        )
+        notes = verify_stack(
+            target, stack_name=stack_name, template_path=path, parameters=result.parameters, on_step=view.step
+        )
+    deployment = describe_deployment(
+        target,
+        stack_name=stack_name,
+        template_path=path.resolve(),
+        parameters=result.parameters,
+        now=datetime.now().astimezone(),
+        artifact_bucket=result.artifact_bucket,
+        notes=(*result.notes, *notes),
+    )
+    if name == "local":
+        deployment = replace(deployment, notes=(*deployment.notes, *_interpreter_notes(deployment)))
+    project.remember_deployment(deployment)
+    return deployment, result.changed
+
+
+def destroy(
+    stack: Annotated[str | None, typer.Argument(help="Stack name.  [default: the last deployment's]")] = None,
+    target_name: TargetName = None,
+    region: Region = None,
+    profile: Profile = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the stack, what its buckets hold, its logs and its artifacts.
+
+    Example: lab destroy
+    """
+    from serverless_lab.cli.context import target_of
+    from serverless_lab.deploy.destroy import destroy_stack
+    from serverless_lab.deploy.progress import StackProgress
+    from serverless_lab.targets import resolve_target
+
+    project = Project()
+    last = project.deployment_or_none()
+    if stack is None and last is None:
+        raise NothingDeployed(f"nothing is deployed from {project.directory}", hint="name a stack: `lab destroy NAME`")
+    if last is not None and target_name in (None, last.target) and stack in (None, last.stack_name):
+        stack_name, target = last.stack_name, target_of(project, last, profile=profile)
+        mine = True
+    else:
+        stack_name = stack or (last.stack_name if last else "")
+        name = target_name or (last.target if last else "local")
+        mine = False
+        if name == "local":
+            from serverless_lab.emulator import control
+
+            found = control.status(project)
+            endpoint = None if found is None else f"http://127.0.0.1:{found['port']}"
+            target = resolve_target(name, local_endpoint=endpoint, emulator_log=project.emulator_log)
+        else:
+            target = resolve_target(name, region=region, profile=profile)
+    if target is None:
+        project.forget_deployment()
+        say(f"the emulator that held stack {stack_name} has ended, and the stack with it: nothing to remove")
+        if as_json:
+            print_json({"stack_name": stack_name, "existed": False})
+        return
+    if target.name == "aws":
+        _confirm_account(target, f"delete stack {stack_name} and all its data", yes)
+    with StackProgress(stderr_console(), quiet=as_json) as view:
+        removal = destroy_stack(target, stack_name, on_event=view.event, on_step=view.step)
+    if mine:
+        project.forget_deployment()
+    if as_json:
+        print_json(vars(removal))
+        return
+    if not removal.existed:
+        say(f"there is no stack {stack_name} on {target.name}: nothing to remove")
+    else:
+        say(
+            f"stack {stack_name} removed: {removal.resources} resources, {removal.objects} objects, "
+            f"{removal.log_groups} log groups, {removal.artifacts} artifacts"
+        )
+    for left in removal.leftovers:
+        say(f"left: {left}")
+    for note in removal.notes:
+        say(f"note: {note}")
+
+
+def _default_template(project: Project, last: Deployment | None) -> Path:
+    if last is not None and Path(last.template).is_file():
+        return Path(last.template)
+    for name in TEMPLATES:
+        if (project.directory / name).is_file():
+            return project.directory / name
+    return bundled("handlers", "template.yaml")
+
+
+def _interpreter_notes(deployment: Deployment) -> list[str]:
+    """The embedded emulator has one Python, lab's own: functions that name another version run on it all the same."""
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    others = sorted({function.runtime for function in deployment.functions if function.runtime != own})
+    strange = [runtime for runtime in others if not runtime.startswith("python")]
+    notes = [f"{runtime} functions run on {own} here" for runtime in others if runtime.startswith("python")]
+    return notes + [f"{runtime} functions do not run on the embedded emulator" for runtime in strange]
+
+
+def _confirm_account(target: Target, what: str, yes: bool) -> None:
+    say(f"account {target.account_id()}, region {target.region}: {what}")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput("not confirmed: this would change an AWS account", hint="add --yes")
+    typer.confirm("Go on?", abort=True, err=True)

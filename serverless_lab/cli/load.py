@@ -1,0 +1,237 @@
+"""`lab load`: sends a scenario to the deployed API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
+from serverless_lab.errors import LoadError, NothingDeployed
+from serverless_lab.project import Deployment, Project
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from serverless_lab.load.runner import LoadProgress, LoadResult
+    from serverless_lab.scenario import Scenario
+
+ScenarioName = Annotated[
+    str | None, typer.Option("--scenario", help="A scenario's name, or the path of one's YAML file.")
+]
+Request = Annotated[
+    str | None, typer.Option("--request", help="Send this instead of the scenario's requests: 'GET /hello'.")
+]
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's own seed.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Locust processes.  [default: by the scenario's rate]")]
+Force = Annotated[bool, typer.Option("--force", help="Send it although memory may not suffice.")]
+
+
+def load(
+    scenario: ScenarioName = None,
+    request: Request = None,
+    url: Annotated[str | None, typer.Option(help="Send to this URL.  [default: the deployed API]")] = None,
+    seed: Seed = None,
+    processes: Processes = None,
+    locustfile: Annotated[Path | None, typer.Option(help="Run your own locustfile against the API instead.")] = None,
+    users: Annotated[int, typer.Option(min=1, help="With --locustfile: users at once.")] = 10,
+    run_time: Annotated[int, typer.Option(min=1, help="With --locustfile: seconds.")] = 60,
+    web: Annotated[bool, typer.Option("--web", help="Show Locust's page on 127.0.0.1 while it runs.")] = False,
+    force: Force = False,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a scenario to the deployed API with Locust, open model: arrivals do not wait for answers.
+
+    Example: lab load --scenario monday-spike
+    """
+    if (scenario is None) == (locustfile is None):
+        raise typer.BadParameter("name one of --scenario and --locustfile")
+    project = Project()
+    result = run_scenario(
+        project,
+        scenario=scenario,
+        request=request,
+        url=url,
+        seed=seed,
+        processes=processes,
+        locustfile=locustfile,
+        users=users,
+        run_time=run_time,
+        web=web,
+        force=force,
+        profile=profile,
+        quiet=as_json,
+    )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        tell(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def run_scenario(
+    project: Project,
+    *,
+    scenario: str | None,
+    request: str | None = None,
+    url: str | None = None,
+    seed: int | None = None,
+    processes: int | None = None,
+    locustfile: Path | None = None,
+    users: int = 10,
+    run_time: int = 60,
+    web: bool = False,
+    force: bool = False,
+    profile: str | None = None,
+    quiet: bool = False,
+) -> LoadResult:
+    """Send it and remember the run."""
+    from datetime import datetime
+
+    from serverless_lab.cli.context import living_deployment
+    from serverless_lab.load.runner import run_load, run_locustfile
+    from serverless_lab.scenario import load_scenario
+
+    chosen = None if scenario is None else load_scenario(scenario, project.directory)
+    deployment: Deployment | None = None
+    if url is None:
+        deployment, _ = living_deployment(project, profile=profile)
+        url = deployment.api_url
+        if url is None:
+            raise NothingDeployed(
+                f"stack `{deployment.stack_name}` has no API to send to", hint="name a URL: --url http://127.0.0.1:…"
+            )
+    if chosen is None:
+        assert locustfile is not None
+        folder = project.new_run(locustfile.stem, datetime.now())
+        result = run_locustfile(
+            locustfile,
+            base_url=url,
+            run_folder=folder,
+            users=users,
+            run_time_s=run_time,
+            processes=processes or 1,
+            deployment=deployment,
+            web=web,
+        )
+    else:
+        if deployment is not None and deployment.target == "local":
+            check_memory(project, chosen, seed, force)
+        folder = project.new_run(chosen.name, datetime.now())
+        with ProgressLine(chosen.name, quiet) as line:
+            result = run_load(
+                chosen,
+                base_url=url,
+                run_folder=folder,
+                seed=seed,
+                processes=processes,
+                progress=line.update,
+                request_override=request,
+                deployment=deployment,
+                web=web,
+            )
+    project.remember_run(folder)
+    return result
+
+
+ASSUMED_ENVIRONMENT_MB = 64
+"""assumed: an environment with a few SDK clients, until one of this deployment has been measured."""
+
+ASSUMED_BUSY_MS = 2_000.0
+"""assumed: how long a cold request keeps its environment busy, on a host that is not saturated."""
+
+
+def check_memory(project: Project, scenario: Scenario, seed: int | None, force: bool) -> None:
+    """Refuse a run whose environments would not fit into this machine's free memory, unless `force`.
+
+    Raises:
+        LoadError: with the numbers.
+    """
+    import psutil
+
+    from serverless_lab.emulator import control
+    from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate
+
+    found = control.status(project)
+    if found is None:
+        return
+    sizes = control.largest_environment_mb(found["port"])
+    size_mb = max(sizes.values(), default=ASSUMED_ENVIRONMENT_MB)
+    count = scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS)
+    count = min(count, found["account_concurrency"])
+    needed_mb, free_mb = count * size_mb, psutil.virtual_memory().available // (1024 * 1024)
+    if needed_mb <= free_mb:
+        return
+    grade = "measured" if sizes else "assumed"
+    text = f"{count} environments at once x {size_mb} MB ({grade}) = {needed_mb} MB, and {free_mb} MB are free"
+    if force:
+        say(f"warning: scenario `{scenario.name}` may need {text}")
+        return
+    raise LoadError(
+        f"scenario `{scenario.name}` may need {text}", hint="make its burst smaller, free memory, or add --force"
+    )
+
+
+def tell(result: LoadResult) -> None:
+    """The run in a few lines of words."""
+    planned = "" if result.planned is None else f" of {result.planned}"
+    say(f"run {result.manifest.run_id}: {result.sent}{planned} requests in {result.duration_ms / 1000:.1f} s")
+    outcomes = [f"{count} x {status}" for status, count in sorted(result.by_status.items())]
+    outcomes += [f"{count} x {error}" for error, count in sorted(result.by_error.items())]
+    say(f"  {result.succeeded} succeeded, {result.failed} failed" + (f" ({', '.join(outcomes)})" if outcomes else ""))
+    if result.latency_ms:
+        say("  latency ms: " + _figures(result.latency_ms))
+    if result.late_ms:
+        say("  sent late by ms: " + _figures(result.late_ms))
+    for problem in result.problems:
+        say(f"  note: {problem}")
+    say(f"  {result.run_folder}")
+
+
+def _figures(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f}" for name, value in values.items())
+
+
+class ProgressLine:
+    """A line that shows how far the run is, on a terminal; elsewhere nothing until the end."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self._name = name
+        self._quiet = quiet
+        self._view: Any = None
+
+    def __enter__(self) -> ProgressLine:
+        console = stderr_console()
+        if not self._quiet and console.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._view = Progress(
+                TextColumn(self._name),
+                BarColumn(),
+                TextColumn("{task.fields[words]}"),
+                TimeElapsedColumn(),
+                console=console,
+            )
+            self._view.start()
+            self._task = self._view.add_task(self._name, total=None, words="starting")
+        elif not self._quiet:
+            say(f"sending {self._name}")
+        return self
+
+    def update(self, now: LoadProgress) -> None:
+        if self._view is None:
+            return
+        latency = (
+            "" if now.latency_ms_p50 is None else f"  p50 {now.latency_ms_p50:.0f} p99 {now.latency_ms_p99:.0f} ms"
+        )
+        words = f"{now.finished}/{now.planned}  {now.in_flight} in flight  {now.failed} failed{latency}"
+        self._view.update(self._task, total=now.planned, completed=now.finished, words=words)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._view is not None:
+            self._view.stop()

@@ -1,0 +1,76 @@
+"""`lab run`: deploy, load and report in one command."""
+
+from __future__ import annotations
+
+import typer
+
+from serverless_lab.cli.deploy import Yes, run_deploy
+from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, run_scenario, tell
+from serverless_lab.cli.options import (
+    AsJson,
+    Parameters,
+    Profile,
+    Region,
+    StackName,
+    TargetName,
+    TemplatePath,
+    parse_parameters,
+    print_json,
+    say,
+    stdout_console,
+)
+from serverless_lab.project import Project
+
+
+def run_all(
+    scenario: ScenarioName = None,
+    target_name: TargetName = None,
+    template: TemplatePath = None,
+    stack: StackName = None,
+    parameter: Parameters = None,
+    request: Request = None,
+    seed: Seed = None,
+    processes: Processes = None,
+    region: Region = None,
+    profile: Profile = None,
+    yes: Yes = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy, send a scenario and report its cold starts: the main job in one command.
+
+    Example: lab run --scenario monday-spike --parameter InitStyle=lazy
+    """
+    from serverless_lab.cli.context import living_deployment
+    from serverless_lab.coldstarts.report import build_report
+
+    if scenario is None:
+        raise typer.BadParameter("name a --scenario")
+    project = Project()
+    deployment, changed = run_deploy(
+        project, target_name, template, stack, parse_parameters(parameter), region, profile, yes, quiet=as_json
+    )
+    if not as_json:
+        say(f"stack {deployment.stack_name} on {deployment.target}: {'deployed' if changed else 'no changes'}")
+    result = run_scenario(
+        project,
+        scenario=scenario,
+        request=request,
+        seed=seed,
+        processes=processes,
+        force=force,
+        profile=profile,
+        quiet=as_json,
+    )
+    if not as_json:
+        tell(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+    _, target = living_deployment(project, profile=profile)
+    report = build_report(run_folder=result.run_folder, target=target)
+    if as_json:
+        print_json({"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()})
+        return
+    from serverless_lab.reporting.tables import print_report
+
+    print_report(report, stdout_console())
