@@ -46,7 +46,7 @@ MARGIN_BEFORE_MS = 1_000
 """How long before the run's start the log is read: the clocks of client and target may differ."""
 
 MARGIN_AFTER_MS = 10_000
-"""How long after its end: LocalStack stamps events when it stores them, seconds late. The next run may be close, too."""
+"""How long after its end: LocalStack stamps events when it stores them, seconds late. The next run may be close."""
 
 OPEN_END_MS = 366 * 86_400_000
 
