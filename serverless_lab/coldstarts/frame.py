@@ -72,7 +72,8 @@ def init_plus_duration_ms(frame: pd.DataFrame) -> pd.Series:
     before = frame["init_duration_ms"].where(frame["kind"] == "cold")
     before = before.where(frame["kind"] != "restored", frame["restore_duration_ms"])
     before = before.where(frame["kind"] != "init-repeated", 0.0)
-    return before + frame["duration_ms"]
+    # Both are printed with two or three decimals; a sum has no more.
+    return (before + frame["duration_ms"]).round(3)
 
 
 # --- parquet ---------------------------------------------------------------------------------------------------------

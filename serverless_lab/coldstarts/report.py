@@ -451,7 +451,9 @@ def _notes(
     for function, count in sorted((saved.unreadable or {}).items()):
         notes.append(f"{_many(count, 'platform line')} of {function} could not be read.")
     if saved.missing_groups:
-        notes.append("No log group (the function never ran): " + ", ".join(sorted(saved.missing_groups)) + ".")
+        names = [function_name(group) for group in saved.missing_groups]
+        short = short_names([*names, *saved.frame["function"].unique()], str(manifest.get("stack_name") or ""))
+        notes.append("Never ran (no log group): " + ", ".join(sorted(short[name] for name in names)) + ".")
     if bins is not None:
         untimed = int(began_ms(saved.frame).isna().sum())
         if untimed:
