@@ -294,7 +294,7 @@ def run_locustfile(
     draft.write(run_folder)
     stats_file = run_folder.resolve() / "locust_stats.json"
     options = _locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
-    options += ["--exit-code-on-error", "0", "--json-file", str(stats_file)]
+    options += ["--exit-code-on-error", "0", "--json-file", str(stats_file.with_suffix(""))]  # Locust adds .json
     options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
     exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: None, cwd=Path.cwd())
     if exit_code != 0 or not stats_file.is_file():
