@@ -394,6 +394,7 @@ class Conductor:
     def __init__(self) -> None:
         self.prepared = 0
         self.done = 0
+        self.all_done = gevent.event.Event()
 
     def on_prepared(self, environment: Any, **_: Any) -> None:
         self.prepared += 1
@@ -402,6 +403,8 @@ class Conductor:
 
     def on_done(self, **_: Any) -> None:
         self.done += 1
+        if self.done >= WORKERS:
+            self.all_done.set()
 
 
 CONDUCTOR = Conductor()
@@ -452,8 +455,13 @@ class Dispatch(User):
 class UntilDone(LoadTestShape):
     """One user for each worker until the last arrival has been answered."""
 
+    asked = False
+
     def tick(self) -> tuple[int, float] | None:
-        return None if CONDUCTOR.done >= WORKERS else (WORKERS, WORKERS)
+        # Locust sleeps for what is left of a second after each tick: waiting here ends the run when it is over.
+        wait_s = 0.9 if self.asked else 0.0
+        self.asked = True
+        return None if CONDUCTOR.all_done.wait(timeout=wait_s) else (WORKERS, WORKERS)
 
 
 def write_final_csv(environment: Any) -> None:

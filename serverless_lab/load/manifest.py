@@ -22,7 +22,7 @@ class RunManifest:
 
     `planned` counts requests that the scenario asks for, `sent` those that went out; `late_ms_*` is how late. A figure
     is None where nothing was sent or, with a user's own locustfile, where nobody knows. `functions` holds
-    {"logical_id", "name", "log_group"} of each function of the stack.
+    {"logical_id", "name", "log_group"} of each function of the stack; `instance_id` tells an emulator's lifetime.
     """
 
     run_id: str
@@ -50,6 +50,7 @@ class RunManifest:
     processes: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    instance_id: str | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def begin(
         endpoint_url=deployment.endpoint_url if deployment else None,
         api_url=base_url,
         region=deployment.region if deployment else None,
+        instance_id=deployment.instance_id if deployment else None,
         functions=[
             {"logical_id": function.logical_id, "name": function.name, "log_group": function.log_group}
             for function in (deployment.functions if deployment else ())
