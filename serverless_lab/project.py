@@ -91,7 +91,10 @@ class Project:
     """The `.lab/` folder of one working directory."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = (directory or Path.cwd()).resolve()
+        try:
+            self.directory = (directory or Path.cwd()).resolve()
+        except FileNotFoundError as error:
+            raise BadInput("the working directory does not exist any more", hint="change to one that does") from error
         self.state = self.directory / STATE_DIRECTORY
         self.runs = self.state / "runs"
         self.build = self.state / "build"
@@ -112,7 +115,15 @@ class Project:
 
     def deployment_or_none(self) -> Deployment | None:
         data = read_json(self._deployment_file)
-        return None if data is None else Deployment.from_json(data)
+        if data is None:
+            return None
+        try:
+            return Deployment.from_json(data)
+        except (KeyError, TypeError) as error:
+            raise BadInput(
+                f"{self._deployment_file} is not of this version of lab: {error}",
+                hint=f"remove it, then deploy again: rm {self._deployment_file}",
+            ) from error
 
     def remember_deployment(self, deployment: Deployment) -> None:
         write_json(self._deployment_file, deployment.to_json())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serverless_lab.cli.options import AsJson, Profile, RunId, print_json, stdout_console
-from serverless_lab.errors import BadInput
+from serverless_lab.errors import BadInput, NothingDeployed
 from serverless_lab.project import Project, read_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def report(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a run's REPORT lines: cold-start rates, init durations, by function and time.
+    """Tell a run's cold starts, by function and by time.
+
+    Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
+    how long their inits took, and what the client saw.
 
     Example: lab coldstarts report --bin 10s
     """
@@ -43,14 +46,10 @@ def report(
 
     if as_csv and as_json:
         raise typer.BadParameter("name one of --csv and --json")
+    bin_ms = None if bin_width is None else _bin_ms(bin_width)
     project = Project()
     folder = project.run(run)
-    found = build_report(
-        run_folder=folder,
-        target=_target(project, folder, profile),
-        refresh=refresh,
-        bin_ms=None if bin_width is None else _bin_ms(bin_width),
-    )
+    found = build_report(run_folder=folder, target=_target(project, folder, profile), refresh=refresh, bin_ms=bin_ms)
     if as_json:
         print_json(found.to_json())
     elif as_csv:
@@ -62,19 +61,40 @@ def report(
 
 
 def _target(project: Project, folder: Path, profile: str | None) -> Target | None:
-    """Where the run was sent, or None when that is gone: another deployment's log must not be taken for it."""
-    from serverless_lab.cli.context import target_of
+    """Where the run was sent; None when that is gone but its log was read before.
 
-    deployment = project.deployment_or_none()
+    Another deployment's log must not be taken for it, nor the log of an emulator that was started since.
+
+    Raises:
+        NothingDeployed: the log is gone unread, or there never was one.
+    """
+    from serverless_lab.cli.context import embedded_instance, target_of
+
     manifest = read_json(folder / "manifest.json") or {}
-    if deployment is None or manifest.get("stack_name") is None:
-        return None
-    same = (deployment.target, deployment.endpoint_url, deployment.region) == (
-        manifest.get("target"),
-        manifest.get("endpoint_url"),
-        manifest.get("region"),
+    was_read = (folder / "invocations.parquet").is_file()
+    if manifest.get("stack_name") is None:
+        raise NothingDeployed(
+            f"run {folder.name} was sent to a URL, {manifest.get('api_url')}: there is no log to report on",
+            hint="deploy what is to be measured, and leave --url away: `lab deploy`, then `lab load`",
+        )
+    deployment = project.deployment_or_none()
+    same = deployment is not None and all(
+        getattr(deployment, name) == manifest.get(name)
+        for name in ("target", "endpoint_url", "region", "instance_id")
+        if name in manifest
     )
-    return target_of(project, deployment, profile=profile) if same else None
+    target = target_of(project, deployment, profile=profile) if same and deployment is not None else None
+    if target is not None and deployment is not None and deployment.target == "local":
+        target = target if embedded_instance(project) == deployment.instance_id else None
+    if target is None and not was_read:
+        on = manifest.get("target")
+        gone = "was in the memory of an emulator that has ended" if on == "local" else f"is not on {on} any more"
+        option = "" if on == "local" else f" --target {on}"
+        raise NothingDeployed(
+            f"the log of run {folder.name} {gone}, and it was never read",
+            hint=f"`lab deploy{option}` brings stack {manifest['stack_name']} back, then send the load again",
+        )
+    return target
 
 
 def _bin_ms(text: str) -> int:

@@ -33,6 +33,14 @@ def open_target(project: Project, name: str, *, region: str | None = None, profi
     )
 
 
+def embedded_instance(project: Project) -> str | None:
+    """Which lifetime of the embedded emulator is running; None when none is."""
+    from serverless_lab.emulator import control
+
+    found = control.status(project)
+    return None if found is None else str(found["instance_id"])
+
+
 def target_of(project: Project, deployment: Deployment, *, profile: str | None = None) -> Target | None:
     """Where `deployment` was made; None when the embedded emulator is not running."""
     from serverless_lab.targets import resolve_target

@@ -22,7 +22,7 @@ from serverless_lab.cli.options import (
     say,
     stderr_console,
 )
-from serverless_lab.errors import BadInput, NothingDeployed
+from serverless_lab.errors import BadInput, NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ def deploy(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Package the handlers and create or update one stack from a SAM or CloudFormation template.
+    """Create or update a stack from a template.
 
-    Without options the last deployment is repeated; the first time, template.yaml of this directory or else the bundled
-    analytics API goes to an emulator that lab starts itself.
+    Without options the last deployment's template, stack and target are taken; the first time, template.yaml of this
+    directory or else the bundled analytics API goes to an emulator that lab starts itself. Parameters that are not
+    given have the template's defaults. The API's URL is printed on stdout.
 
     Example: lab deploy --parameter InitStyle=lazy
     """
@@ -84,6 +85,7 @@ def run_deploy(
     from serverless_lab.deploy.inventory import describe_deployment
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.deploy.stack import deploy_stack
+    from serverless_lab.deploy.template import read_template
     from serverless_lab.deploy.verify import verify_stack
 
     last = project.deployment_or_none()
@@ -92,6 +94,9 @@ def run_deploy(
     name = target_name or (last.target if last else "local")
     path = template or _default_template(project, last)
     stack_name = stack or (last.stack_name if last else default_stack_name(project))
+    # Looked at before anything is started: a mistake in the template leaves nothing behind.
+    checked = read_template(path)
+    checked.artifacts(checked.parameter_values(parameters))
     target = open_target(project, name, region=region or (last.region if last else None), profile=profile)
     if name == "aws":
         _confirm_account(target, f"deploy stack {stack_name}", yes)
@@ -131,7 +136,9 @@ def destroy(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the stack, what its buckets hold, its logs and its artifacts.
+    """Remove the stack with its objects, logs and artifacts.
+
+    What it does not find is no error. The emulator goes on running: `lab down` stops it.
 
     Example: lab destroy
     """
@@ -188,7 +195,12 @@ def destroy(
 
 
 def _default_template(project: Project, last: Deployment | None) -> Path:
-    if last is not None and Path(last.template).is_file():
+    if last is not None:
+        if not Path(last.template).is_file():
+            # Taking another instead would replace the stack by something else.
+            raise TemplateError(
+                f"the template of the last deployment is gone: {last.template}", hint="name one with --template"
+            )
         return Path(last.template)
     for name in TEMPLATES:
         if (project.directory / name).is_file():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serverless_lab.cli.options import AsJson, print_json, say
+from serverless_lab.errors import EmulatorError
 from serverless_lab.project import Project
+
+if TYPE_CHECKING:
+    from serverless_lab.emulator.control import UpOptions
 
 
 def up(
@@ -27,7 +31,7 @@ def up(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start the embedded emulator of this directory, unless it runs already.
+    """Start this directory's emulator, unless it runs already.
 
     Example: lab up && eval "$(lab status --env)" && aws lambda list-functions
     """
@@ -40,7 +44,10 @@ def up(
         seed=seed,
         allowed_origins=tuple(allow_origin or ()),
     )
-    found, started = control.up(Project(), options)
+    project = Project()
+    found, started = control.up(project, options)
+    if not started:
+        _check_same(options, found, project)
     if as_json:
         print_json({**found, "started": started})
         return
@@ -49,7 +56,7 @@ def up(
 
 
 def down(as_json: AsJson = False) -> None:
-    """Stop the embedded emulator of this directory. Its state is in memory and goes with it.
+    """Stop this directory's emulator. Its state is in memory and goes with it.
 
     Example: lab down
     """
@@ -68,12 +75,11 @@ def status(
         bool, typer.Option("--env", help="Print shell lines that point the AWS CLI and SDKs at the emulator.")
     ] = False,
 ) -> None:
-    """Say what runs here: the emulator, its environments, the last deployment.
+    """Say what runs here: emulator, environments, last deployment.
 
     Example: lab status --json
     """
     from serverless_lab.emulator import control
-    from serverless_lab.errors import EmulatorError
 
     project = Project()
     found = control.status(project)
@@ -88,20 +94,41 @@ def status(
         print_json({"emulator": found, "deployment": None if deployment is None else deployment.to_json()})
         return
     if found is None:
-        say("emulator: not running (`lab up` starts it)")
+        typer.echo("emulator: not running (`lab up` starts it)")
     else:
-        say(f"emulator: http://127.0.0.1:{found['port']}, process {found['pid']}, clock {found['clock']}")
+        typer.echo(f"emulator: http://127.0.0.1:{found['port']}, process {found['pid']}, clock {found['clock']}")
         for name, states in sorted(found["environments"].items()):
             counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-            say(f"  {name}: {counts or 'no environments'}")
+            typer.echo(f"  {name}: {counts or 'no environments'}")
     if deployment is None:
-        say("deployment: none (`lab deploy`)")
+        typer.echo("deployment: none (`lab deploy`)")
         return
-    say(f"deployment: stack {deployment.stack_name} on {deployment.target}, {len(deployment.functions)} functions")
+    functions = f"{len(deployment.functions)} function{'' if len(deployment.functions) == 1 else 's'}"
+    typer.echo(f"deployment: stack {deployment.stack_name} on {deployment.target}, {functions}")
     if deployment.api_url is not None:
-        say(f"  API: {deployment.api_url}")
+        typer.echo(f"  API: {deployment.api_url}")
     if deployment.target == "local" and (found is None or found["instance_id"] != deployment.instance_id):
-        say("  it is gone: the emulator that held it has ended (`lab deploy` brings it back)")
+        typer.echo("  it is gone: the emulator that held it has ended (`lab deploy` brings it back)")
+
+
+def _check_same(wanted: UpOptions, found: dict[str, Any], project: Project) -> None:
+    """Refuse options that the running emulator was not started with: they would be ignored without a word.
+
+    Raises:
+        EmulatorError: it has other options, or has been asked for one it does not tell.
+    """
+    told = {
+        "--idle-lifetime": (wanted.idle_lifetime_ms, found["idle_lifetime_ms"]),
+        "--account-concurrency": (wanted.account_concurrency, found["account_concurrency"]),
+        "--seed": (wanted.seed, None),
+        "--allow-origin": (wanted.allowed_origins or None, None),
+    }
+    other = [option for option, (value, has) in told.items() if value is not None and value != has]
+    if other:
+        raise EmulatorError(
+            f"the emulator of {project.directory} runs already, and {', '.join(other)} is read when it starts",
+            hint="stop it first, its state goes with it: `lab down`",
+        )
 
 
 def _shell_lines(found: dict[str, Any]) -> list[str]:

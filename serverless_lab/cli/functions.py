@@ -10,12 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from serverless_lab.cli.options import AsJson, Profile, print_json, say
-from serverless_lab.errors import BadInput
+from serverless_lab.errors import BadInput, TargetError
 from serverless_lab.project import Project
 
 FunctionName = Annotated[str, typer.Argument(metavar="FUNCTION", help="Function name, its end, or its logical id.")]
 FOLLOW_SECONDS = 1.0
 PAGE_MARGIN_MS = 10_000
+REFUSED_EVENT = frozenset(
+    {"InvalidRequestContentException", "RequestTooLargeException", "RequestEntityTooLargeException"}
+)
+REFUSED_NOW = frozenset({"TooManyRequestsException", "ResourceConflictException", "ServiceException"})
 
 
 def invoke(
@@ -25,16 +29,18 @@ def invoke(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Invoke a deployed function and print its result; its log goes to stderr.
+    """Invoke a deployed function and print its result.
 
-    The exit code is 1 when the function failed.
+    Its log goes to stderr. The exit code is 1 when the function failed.
 
     Example: lab invoke ingest-event --event '{"source": "warming", "action": "ping"}'
     """
     import base64
 
+    from botocore.exceptions import ClientError
+
     from serverless_lab.cli.context import living_deployment
-    from serverless_lab.targets.clients import target_errors
+    from serverless_lab.targets.clients import error_code, target_errors
 
     payload = _event(event)
     deployment, target = living_deployment(Project(), profile=profile)
@@ -44,17 +50,24 @@ def invoke(
         options["Qualifier"] = found.alias
     options |= {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
     with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
-        answer = target.client("lambda").invoke(**options)
+        try:
+            answer = target.client("lambda").invoke(**options)
+        except ClientError as error:
+            if error_code(error) in REFUSED_EVENT:
+                raise BadInput(f"{found.name} was not invoked: {error}", hint="send another --event") from error
+            if error_code(error) in REFUSED_NOW:
+                raise TargetError(f"{found.name} was not invoked: {error}", hint="repeat later") from error
+            raise
     body = answer["Payload"].read().decode()
     log = base64.b64decode(answer.get("LogResult", "")).decode("utf-8", "replace")
-    error = answer.get("FunctionError")
+    function_error = answer.get("FunctionError")
     if as_json:
         print_json(
             {
                 "function": found.name,
                 "request_id": answer["ResponseMetadata"]["RequestId"],
                 "status_code": answer["StatusCode"],
-                "function_error": error,
+                "function_error": function_error,
                 "payload": _parsed(body),
                 "log": log,
             }
@@ -66,7 +79,7 @@ def invoke(
             typer.echo(body)
         elif asynchronous:
             say(f"queued: request {answer['ResponseMetadata']['RequestId']}")
-    if error is not None:
+    if function_error is not None:
         raise typer.Exit(1)
 
 
@@ -77,19 +90,27 @@ def logs(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a deployed function's log: platform lines and what the function wrote. --json prints a line per event.
+    """Print a deployed function's log.
+
+    Platform lines and what the function wrote, each with its time and the end of its log stream's name, which tells
+    execution environments apart. --json prints an object per event and line.
 
     Example: lab logs process-event --since 1m
     """
     from serverless_lab.cli.context import living_deployment
     from serverless_lab.scenario import duration_ms
+    from serverless_lab.targets.clients import target_errors
 
     back_ms = duration_ms(since)
     if back_ms is None:
         raise BadInput(f"--since `{since}` is no duration", hint="a number and s, m, h or d: --since 10m")
     deployment, target = living_deployment(Project(), profile=profile)
     group = deployment.function(function).log_group
-    client = target.client("logs")
+    with target_errors(target.name, target.endpoint_url, "`lab status` tells what runs, `lab deploy` brings it back"):
+        _print_log(target.client("logs"), group, back_ms, follow, as_json)
+
+
+def _print_log(client: Any, group: str, back_ms: float, follow: bool, as_json: bool) -> None:
     seen: set[str] = set()
     start_ms = int(time.time() * 1000 - back_ms)
     while True:
@@ -101,7 +122,10 @@ def logs(
                 seen.add(key)
                 _print_event(event, as_json)
         if not follow:
+            if not seen:
+                say(f"nothing in {group} in that time")
             return
+        sys.stdout.flush()
         start_ms = max(start_ms, newest_ms - PAGE_MARGIN_MS)
         time.sleep(FOLLOW_SECONDS)
 
@@ -131,18 +155,22 @@ def _print_event(event: dict[str, Any], as_json: bool) -> None:
 def _event(text: str) -> bytes:
     from pathlib import Path
 
-    if text == "-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text()
-        except OSError as error:
-            raise BadInput(f"--event: {error}", hint="give the path of a readable JSON file after @") from error
     try:
-        json.loads(text)
+        if text == "-":
+            text = sys.stdin.buffer.read().decode()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--event: {error}", hint="give the path of a JSON file in UTF-8 after @") from error
+    try:
+        json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         raise BadInput(f"--event is not JSON: {error}", hint="""for example: --event '{"key": "value"}'""") from error
     return text.encode()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
 
 
 def _parsed(body: str) -> Any:

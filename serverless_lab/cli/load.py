@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
-from serverless_lab.errors import LoadError, NothingDeployed
+from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from serverless_lab.load.runner import LoadProgress, LoadResult
@@ -42,7 +44,10 @@ def load(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a scenario to the deployed API with Locust, open model: arrivals do not wait for answers.
+    """Send a scenario's requests to the deployed API.
+
+    Locust sends them at the instants the scenario says: arrivals do not wait for answers. The run's folder is printed
+    on stdout; `lab coldstarts report` reads it.
 
     Example: lab load --scenario monday-spike
     """
@@ -68,8 +73,27 @@ def load(
         print_json(result.to_json())
     else:
         tell(result)
+        typer.echo(result.run_folder)
+    check_finished(project, result)
+
+
+def check_finished(project: Project, result: LoadResult) -> None:
+    """Leave with an error when the run was stopped, or its emulator ended meanwhile.
+
+    Raises:
+        EmulatorError: the emulator is gone, and how to get it back.
+    """
+    from serverless_lab.cli.context import embedded_instance
+
     if result.interrupted:
         raise typer.Exit(130)
+    if result.manifest.target == "local" and result.failed:
+        deployment = project.deployment_or_none()
+        if deployment is not None and embedded_instance(project) != deployment.instance_id:
+            raise EmulatorError(
+                f"the emulator ended during run {result.manifest.run_id}; its state and the run's log were in memory",
+                hint=f"`lab deploy` brings it back, then send the load again; its log: {project.emulator_log}",
+            )
 
 
 def run_scenario(
@@ -89,11 +113,9 @@ def run_scenario(
     quiet: bool = False,
 ) -> LoadResult:
     """Send it and remember the run."""
-    from datetime import datetime
-
     from serverless_lab.cli.context import living_deployment
     from serverless_lab.load.runner import run_load, run_locustfile
-    from serverless_lab.scenario import load_scenario
+    from serverless_lab.scenario import load_scenario, with_request
 
     chosen = None if scenario is None else load_scenario(scenario, project.directory)
     deployment: Deployment | None = None
@@ -106,22 +128,23 @@ def run_scenario(
             )
     if chosen is None:
         assert locustfile is not None
-        folder = project.new_run(locustfile.stem, datetime.now())
-        result = run_locustfile(
-            locustfile,
-            base_url=url,
-            run_folder=folder,
-            users=users,
-            run_time_s=run_time,
-            processes=processes or 1,
-            deployment=deployment,
-            web=web,
-        )
+        with new_run(project, locustfile.stem) as folder:
+            result = run_locustfile(
+                locustfile,
+                base_url=url,
+                run_folder=folder,
+                users=users,
+                run_time_s=run_time,
+                processes=processes or 1,
+                deployment=deployment,
+                web=web,
+            )
     else:
+        if request is not None:
+            chosen = with_request(chosen, request)
         if deployment is not None and deployment.target == "local":
             check_memory(project, chosen, seed, force)
-        folder = project.new_run(chosen.name, datetime.now())
-        with ProgressLine(chosen.name, quiet) as line:
+        with new_run(project, chosen.name) as folder, ProgressLine(chosen.name, quiet) as line:
             result = run_load(
                 chosen,
                 base_url=url,
@@ -129,12 +152,26 @@ def run_scenario(
                 seed=seed,
                 processes=processes,
                 progress=line.update,
-                request_override=request,
                 deployment=deployment,
                 web=web,
             )
-    project.remember_run(folder)
     return result
+
+
+@contextlib.contextmanager
+def new_run(project: Project, name: str) -> Iterator[Path]:
+    """A run's folder: remembered as the last run once it holds one, and gone again when nothing was sent."""
+    from datetime import datetime
+
+    folder = project.new_run(name, datetime.now())
+    try:
+        yield folder
+    finally:
+        if (folder / "manifest.json").is_file():
+            project.remember_run(folder)
+        else:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 ASSUMED_ENVIRONMENT_MB = 64
@@ -145,13 +182,12 @@ ASSUMED_BUSY_MS = 2_000.0
 
 
 def check_memory(project: Project, scenario: Scenario, seed: int | None, force: bool) -> None:
-    """Refuse a run whose environments would not fit into this machine's free memory, unless `force`.
+    """Refuse a run whose environments would not fit into the memory that is free here, unless `force`.
 
     Raises:
         LoadError: with the numbers.
     """
-    import psutil
-
+    from serverless_lab.cli.memory import available_mb
     from serverless_lab.emulator import control
     from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate
 
@@ -162,11 +198,14 @@ def check_memory(project: Project, scenario: Scenario, seed: int | None, force: 
     size_mb = max(sizes.values(), default=ASSUMED_ENVIRONMENT_MB)
     count = scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS)
     count = min(count, found["account_concurrency"])
-    needed_mb, free_mb = count * size_mb, psutil.virtual_memory().available // (1024 * 1024)
+    # Environments of an earlier run hold their memory already, and the scenario's requests will use them first.
+    there = max((sum(states.values()) for states in found["environments"].values()), default=0)
+    needed_mb, free_mb = max(0, count - there) * size_mb, available_mb()
     if needed_mb <= free_mb:
         return
     grade = "measured" if sizes else "assumed"
-    text = f"{count} environments at once x {size_mb} MB ({grade}) = {needed_mb} MB, and {free_mb} MB are free"
+    beside = f" beside the {there} there are" if there else ""
+    text = f"{count - there} environments{beside} x {size_mb} MB ({grade}) = {needed_mb} MB, and {free_mb} MB are free"
     if force:
         say(f"warning: scenario `{scenario.name}` may need {text}")
         return
@@ -188,7 +227,6 @@ def tell(result: LoadResult) -> None:
         say("  sent late by ms: " + _figures(result.late_ms))
     for problem in result.problems:
         say(f"  note: {problem}")
-    say(f"  {result.run_folder}")
 
 
 def _figures(values: dict[str, float]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -9,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serverless_lab import __version__
-from serverless_lab.cli import coldstarts, deploy, emulator, functions, load, run_all
+from serverless_lab.cli import coldstarts, deploy, doctor, emulator, functions, load, run_all
 from serverless_lab.errors import LabError
 
 app = typer.Typer(
@@ -48,21 +50,77 @@ app.command()(emulator.up)
 app.command()(emulator.status)
 app.command()(emulator.down)
 app.command()(deploy.destroy)
+app.command()(doctor.doctor)
+
+
+# What typer raises for a wrong command line. It exports one of this family only, and which package the others are in
+# depends on its version.
+USAGE_ERROR = typer.BadParameter.__bases__[0]
+
+UNWRITABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    }
+)
+"""What the user's directory can be wrong about: not to be written, full, or `.lab` is a file."""
 
 
 def run() -> None:
     """Entry point: a LabError is told as `error:` and `hint:` with exit code 1, a bug keeps its traceback."""
+    sys.exit(main())
+
+
+def main() -> int:
+    """Run the command in `sys.argv`: its exit code. 1 is an error, 2 a wrong command line, 130 Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without our signs still shows the rest
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
     except LabError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        sys.exit(1)
+        return _tell(error.message, error.hint)
+    except typer.Abort:
+        return _tell("stopped: nothing was done", None)
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does. Keep the interpreter from failing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _tell(
+            str(error), "lab writes to .lab/ in the working directory: work in one with room where you may write"
+        )
+    except Exception as error:
+        if not isinstance(error, USAGE_ERROR):
+            raise
+        return _tell_usage(error)
+    return code if isinstance(code, int) else 0
+
+
+def _tell(message: str, hint: str | None) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    if hint:
+        sys.stderr.write(f"hint: {hint}\n")
+    return 1
+
+
+def _tell_usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    command = "lab" if context is None else context.command_path
+    message = str(getattr(error, "format_message", error.__str__)())
+    if context is not None and message == context.get_help():
+        sys.stderr.write(message + "\n")  # a group without a command: its help is the answer
+    else:
+        _tell(message[:1].lower() + message[1:], f"see `{command} --help`")
+    return 2
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ TargetName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same data as JSON on stdout.")]
 TemplatePath = Annotated[
     Path | None,
-    typer.Option("--template", help="SAM or CloudFormation template.  [default: the bundled analytics API]"),
+    typer.Option(
+        "--template", help="SAM or CloudFormation template.  [default: the last one, ./template.yaml, the bundled API]"
+    ),
 ]
 StackName = Annotated[str | None, typer.Option("--stack", help="Stack name.  [default: the working directory's name]")]
 Parameters = Annotated[

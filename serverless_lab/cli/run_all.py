@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from serverless_lab.cli.deploy import Yes, run_deploy
-from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, run_scenario, tell
+from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, check_finished, run_scenario, tell
 from serverless_lab.cli.options import (
     AsJson,
     Parameters,
@@ -37,7 +37,7 @@ def run_all(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Deploy, send a scenario and report its cold starts: the main job in one command.
+    """Deploy, load and report: the main job in one command.
 
     Example: lab run --scenario monday-spike --parameter InitStyle=lazy
     """
@@ -64,8 +64,7 @@ def run_all(
     )
     if not as_json:
         tell(result)
-    if result.interrupted:
-        raise typer.Exit(130)
+    check_finished(project, result)
     _, target = living_deployment(project, profile=profile)
     report = build_report(run_folder=result.run_folder, target=target)
     if as_json:
