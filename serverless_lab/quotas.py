@@ -33,6 +33,28 @@ LOG_EVENT_MAX_BYTES = 256 * 1024  # of a line that a function writes; longer one
 # documented: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_ResponseSyntax
 LOG_RESULT_MAX_BYTES = 4 * 1024  # LogType=Tail
 
+# Lambda: CPU -------------------------------------------------------------------------------------------------
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEMORY_PER_VCPU_MB = 1_769  # CPU is in proportion to memory; a single thread never gets more than one vCPU
+
+# measured: https://lucvandonkersgoed.com/2022/04/11/bitesizedserverless (two unthrottled vCPUs during on-demand init,
+# even at the lowest memory); Datadog's lambda-extension pull request 700 saw none for provisioned concurrency
+INIT_CPU_FACTOR = 1.0
+
+# What AWS's services take to answer a function in the same Region, put in place of the emulator's own time. Ms.
+# assumed: typical single-digit DynamoDB and low double-digit S3 latencies; a trace of your own would change them.
+SERVICE_LATENCY_MS = {
+    "dynamodb": 4.0,
+    "s3": 18.0,
+    "sqs": 8.0,
+    "ssm": 10.0,
+    "events": 10.0,
+    "lambda": 6.0,
+    "sns": 10.0,
+}
+SERVICE_LATENCY_DEFAULT_MS = 10.0
+
 # API Gateway REST --------------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html

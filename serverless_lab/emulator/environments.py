@@ -18,6 +18,7 @@ from pathlib import Path
 from serverless_lab import quotas
 from serverless_lab.emulator import runtime_api
 from serverless_lab.emulator.clock import Clock
+from serverless_lab.emulator.meter import Meter
 from serverless_lab.emulator.process import Exited, GroupGuard, Heard, RuntimeProcess, TimedOut
 from serverless_lab.emulator.runtime_api import Call
 from serverless_lab.report_line import (
@@ -32,6 +33,9 @@ from serverless_lab.report_line import (
 
 WriteLog = Callable[[Iterable[tuple[int, str]]], None]
 """Appends (epoch ms, message) to the environment's log stream."""
+
+_NEXT_PATIENCE_NS = 5_000_000_000
+"""How long, for real, a runtime that has answered may take to ask for its next event."""
 
 RESPONSE_TOO_LARGE = 6_291_556
 """Bytes. As AWS's own message says it; see PAYLOAD_MAX_BYTES for the documented 6 MB."""
@@ -79,16 +83,25 @@ class InvokeRequest:
 
 @dataclass(frozen=True)
 class InvokeOutcome:
-    """How an invocation ended. `crashed`: the process is gone and the next one begins with init.
+    """How an invocation ended, after `duration_ms`. `crashed`: the process is gone and the next one begins with init.
 
     `function_error` is None or "Unhandled"; then `payload` is the error object. `tail` is the end of its log.
     """
 
     payload: bytes
     function_error: str | None
+    duration_ms: float
     report: ReportLine
     crashed: bool
     tail: bytes
+
+
+@dataclass(frozen=True)
+class InitOutcome:
+    """How an Init phase ended, after `duration_ms`."""
+
+    succeeded: bool
+    duration_ms: float
 
 
 @dataclass(frozen=True)
@@ -133,48 +146,53 @@ class ExecutionEnvironment:
         self._tmp = tmp
         self._variables = variables if settings.private_tmp else {**variables, "TMPDIR": str(tmp)}
         self._process: RuntimeProcess | None = None
+        self._phase: _Phase
         self._asked_next = False
         self._init_duration_ms: float | None = None
         self._peak_memory_bytes = 0
         self._unlogged: list[tuple[int, str]] = []
 
-    def init(self) -> bool:
-        """Run the Init phase; whether it succeeded. What failed is told in the log and repeated by the first invoke."""
-        self._log([render_init_start(self._settings.runtime_version, self._settings.runtime_version_arn)])
-        started_ns = time.monotonic_ns()
-        failure, duration_ms = self._start_runtime(started_ns + quotas.INIT_TIMEOUT_MS * 1_000_000, None)
-        self._write_log(self._output_events())
+    def init(self, meter: Meter) -> InitOutcome:
+        """Run the Init phase. What failed is told in the log and repeated by the first invoke."""
+        self._phase = _Phase(meter, self._clock)
+        version, arn = self._settings.runtime_version, self._settings.runtime_version_arn
+        self._write_log([(self._phase.epoch_ms(0), render_init_start(version, arn))])
+        failure, duration_ms = self._start_runtime(quotas.INIT_TIMEOUT_MS, None)
+        events = self._output_events(duration_ms)
         if failure is None:
             self._init_duration_ms = duration_ms
             self.peak_memory_mb()
-            return True
-        self._log([render_init_report(InitReport(duration_ms, "init", failure.status, failure.error_type))])
-        return False
+        else:
+            report = InitReport(duration_ms, "init", failure.status, failure.error_type)
+            events.append((self._phase.epoch_ms(duration_ms), render_init_report(report)))
+        self._write_log(events)
+        return InitOutcome(failure is None, duration_ms)
 
-    def invoke(self, request: InvokeRequest, repeat_init: bool) -> InvokeOutcome:
+    def invoke(self, request: InvokeRequest, repeat_init: bool, meter: Meter) -> InvokeOutcome:
         """Run the Invoke phase for `request`; with `repeat_init`, init first and inside the function's timeout.
 
         A process that ended after its last answer is replaced the same way: nobody noticed until now.
         """
-        timeout_ns = self.function.timeout_ms * 1_000_000
-        events = self._output_events()
+        self._phase = _Phase(meter, self._clock)
+        events = self._output_events(0)
         failure: _Failure | None = None
-        if not repeat_init and self._ready_for_next(time.monotonic_ns() + timeout_ns):
-            started_ns = time.monotonic_ns()
+        begun_ms = 0.0
+        if not repeat_init and self._ready_for_next():
+            assert self._process is not None
+            meter.begin(self._process.pid)
         else:
             self._drop_process()
-            started_ns = time.monotonic_ns()
-            failure, init_ms = self._start_runtime(started_ns + timeout_ns, request.request_id)
-            events += self._output_events()
+            failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
+            events += self._output_events(begun_ms)
             if failure is not None and failure.status != "timeout":
-                report = InitReport(init_ms, "invoke", failure.status, failure.error_type)
-                events.append((self._clock.epoch_ms(), render_init_report(report)))
-        start_event = (self._clock.epoch_ms(), render_start(request.request_id, self.function.version))
+                report = InitReport(begun_ms, "invoke", failure.status, failure.error_type)
+                events.append((self._phase.epoch_ms(begun_ms), render_init_report(report)))
+        start_event = (self._phase.epoch_ms(begun_ms), render_start(request.request_id, self.function.version))
         self._write_log([*events, start_event])
-        payload, ended_ns, function_error = b"null", time.monotonic_ns(), None
+        payload, duration_ms, function_error = b"null", begun_ms, None
         if failure is None:
-            payload, ended_ns, failure, function_error = self._exchange(request, started_ns + timeout_ns)
-        return self._conclude(request, start_event, started_ns, ended_ns, payload, failure, function_error)
+            payload, duration_ms, failure, function_error = self._exchange(request)
+        return self._conclude(request, start_event, duration_ms, payload, failure, function_error)
 
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
@@ -189,8 +207,8 @@ class ExecutionEnvironment:
 
     # Phases ----------------------------------------------------------------------------------------------------
 
-    def _start_runtime(self, deadline_ns: int, request_id: str | None) -> tuple[_Failure | None, float]:
-        """Start a runtime process and wait until it asks for its first event: (what failed, duration in ms)."""
+    def _start_runtime(self, limit_ms: float, request_id: str | None) -> tuple[_Failure | None, float]:
+        """Start a runtime process and wait until it asks for its first event: (what failed, after how many ms)."""
         function, settings = self.function, self._settings
         sys_path = [str(function.task_root)]
         for layer in function.layers:
@@ -207,14 +225,13 @@ class ExecutionEnvironment:
         )
         self._process = process
         self._asked_next = False
+        self._phase.meter.begin(process.pid, process.started_ns)
         init_error: _Failure | None = None
         while True:
-            heard = process.wait(deadline_ns)
+            heard, duration_ms = self._wait(process, limit_ms)
             if isinstance(heard, TimedOut):
-                duration_ms = (deadline_ns - process.started_ns) / 1e6
                 failure = self._timeout_failure(request_id)
                 break
-            duration_ms = (heard.at_ns - process.started_ns) / 1e6
             if isinstance(heard, Exited):
                 failure = init_error or _exit_failure(request_id, heard)
                 break
@@ -231,13 +248,24 @@ class ExecutionEnvironment:
         self._drop_process()
         return failure, duration_ms
 
-    def _ready_for_next(self, deadline_ns: int) -> bool:
+    def _wait(self, process: RuntimeProcess, limit_ms: float) -> tuple[Heard | Exited | TimedOut, float]:
+        """What the process says next within `limit_ms` of this phase, and after how many ms."""
+        meter = self._phase.meter
+        while True:
+            heard = process.wait(time.monotonic_ns() + meter.patience_ns(limit_ms))
+            elapsed_ms = meter.elapsed_ms(None if isinstance(heard, TimedOut) else heard.at_ns)
+            if elapsed_ms >= limit_ms:
+                return TimedOut(), limit_ms
+            if not isinstance(heard, TimedOut):
+                return heard, elapsed_ms
+
+    def _ready_for_next(self) -> bool:
         """Whether the process is there and waits for an event; False when it ended after its last answer."""
         process = self._process
         if process is None:
             return False
         while not self._asked_next:
-            heard = process.wait(deadline_ns)
+            heard = process.wait(time.monotonic_ns() + _NEXT_PATIENCE_NS)
             if not isinstance(heard, Heard):
                 return False
             route = heard.request.route()
@@ -247,16 +275,16 @@ class ExecutionEnvironment:
                 self._refuse(process, heard)
         return True
 
-    def _exchange(self, request: InvokeRequest, deadline_ns: int) -> tuple[bytes, int, _Failure | None, str | None]:
-        """Hand the event over and hear the answer: (payload, when it ended, failure of the process, FunctionError)."""
-        process = self._process
+    def _exchange(self, request: InvokeRequest) -> tuple[bytes, float, _Failure | None, str | None]:
+        """Hand the event over and hear the answer: (payload, after how many ms, what failed, FunctionError)."""
+        process, limit_ms = self._process, self.function.timeout_ms
         assert process is not None
-        left_ms = (deadline_ns - time.monotonic_ns()) / 1e6
+        left_ms = limit_ms - self._phase.meter.elapsed_ms()
         process.answer(
             runtime_api.next_response(
                 request_id=request.request_id,
                 payload=request.payload,
-                deadline_ms=int(self._clock.epoch_ms() + left_ms),
+                deadline_ms=int(time.time() * 1000 + left_ms),  # the runtime compares it with the host's clock
                 function_arn=request.function_arn,
                 trace_id=request.trace_id,
                 client_context=request.client_context,
@@ -264,11 +292,11 @@ class ExecutionEnvironment:
         )
         self._asked_next = False
         while True:
-            heard = process.wait(deadline_ns)
+            heard, duration_ms = self._wait(process, limit_ms)
             if isinstance(heard, TimedOut):
-                return b"", deadline_ns, self._timeout_failure(request.request_id), None
+                return b"", duration_ms, self._timeout_failure(request.request_id), None
             if isinstance(heard, Exited):
-                return b"", heard.at_ns, _exit_failure(request.request_id, heard), None
+                return b"", duration_ms, _exit_failure(request.request_id, heard), None
             route = heard.request.route()
             if route is None or route[1] != request.request_id:
                 self._refuse(process, heard)
@@ -276,24 +304,20 @@ class ExecutionEnvironment:
             process.answer(runtime_api.ACCEPTED)
             payload = heard.request.body
             if route[0] is Call.ERROR:
-                return payload, heard.at_ns, None, "Unhandled"
+                return payload, duration_ms, None, "Unhandled"
             if len(payload) > RESPONSE_TOO_LARGE:
-                return _too_large(), heard.at_ns, None, "Unhandled"
-            return payload, heard.at_ns, None, None
+                return _too_large(), duration_ms, None, "Unhandled"
+            return payload, duration_ms, None, None
 
     def _conclude(
         self,
         request: InvokeRequest,
         start_event: tuple[int, str],
-        started_ns: int,
-        ended_ns: int,
+        duration_ms: float,
         payload: bytes,
         failure: _Failure | None,
         function_error: str | None,
     ) -> InvokeOutcome:
-        duration_ms = max(0.0, (ended_ns - started_ns) / 1e6)
-        if failure is not None and failure.status == "timeout":
-            duration_ms = float(self.function.timeout_ms)
         memory_mb = self.peak_memory_mb()
         if failure is not None:
             payload, function_error = failure.payload, "Unhandled"
@@ -309,12 +333,12 @@ class ExecutionEnvironment:
             status=None if failure is None else failure.status,
             error_type=None if failure is None else failure.error_type,
         )
-        now = self._clock.epoch_ms()
-        events = self._output_events()
+        now = self._phase.epoch_ms(duration_ms)
+        events = self._output_events(duration_ms)
         events += [(now, render_end(request.request_id)), (now, render(report))]
         self._write_log(events)
         tail = "".join(message for _, message in [start_event, *events]).encode()[-quotas.LOG_RESULT_MAX_BYTES :]
-        return InvokeOutcome(payload, function_error, report, crashed=failure is not None, tail=tail)
+        return InvokeOutcome(payload, function_error, duration_ms, report, crashed=failure is not None, tail=tail)
 
     # Small parts -----------------------------------------------------------------------------------------------
 
@@ -341,6 +365,7 @@ class ExecutionEnvironment:
             self._asked_next = False
 
     def _take_lines(self, process: RuntimeProcess) -> list[tuple[int, str]]:
+        """(real epoch ms, text) of what it wrote, in pieces a log event can hold."""
         lines, process.lines = process.lines, []
         events = []
         for at_ms, line in lines:
@@ -349,17 +374,29 @@ class ExecutionEnvironment:
                 events.append((at_ms, piece.decode("utf-8", "replace")))
         return events
 
-    def _output_events(self) -> list[tuple[int, str]]:
-        """What the function has written and the log does not have yet."""
+    def _output_events(self, until_ms: float) -> list[tuple[int, str]]:
+        """What the function has written and the log does not have yet, not later than `until_ms` of this phase."""
         if self._process is not None:
             self._process.flush()
             self._unlogged += self._take_lines(self._process)
-        events, self._unlogged = self._unlogged, []
-        return events
+        lines, self._unlogged = self._unlogged, []
+        return [(self._phase.epoch_of_line(at_ms, until_ms), text) for at_ms, text in lines]
 
-    def _log(self, messages: list[str]) -> None:
-        now = self._clock.epoch_ms()
-        self._write_log([(now, message) for message in messages])
+
+class _Phase:
+    """An Init or Invoke phase in calendar time: what happened after how many ms of it."""
+
+    def __init__(self, meter: Meter, clock: Clock) -> None:
+        self.meter = meter
+        self._clock = clock
+        self._real_start_ms = time.time() * 1000
+
+    def epoch_ms(self, after_ms: float) -> int:
+        return self._clock.epoch_ms(self.meter.start_ms + after_ms)
+
+    def epoch_of_line(self, real_ms: int, until_ms: float) -> int:
+        """A line is stamped with the host's clock: as far into the phase as it was in real time, within bounds."""
+        return self.epoch_ms(min(max(real_ms - self._real_start_ms, 0.0), until_ms))
 
 
 def _exit_failure(request_id: str | None, exited: Exited) -> _Failure:

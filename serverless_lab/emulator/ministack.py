@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serverless_lab import quotas
-from serverless_lab.emulator.clock import Clock
+from serverless_lab.emulator.clock import Actor, Clock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
     ExecutionEnvironment,
@@ -62,6 +62,13 @@ class EdgeRequest:
     function_request_id: str | None = None
     environment_id: str | None = None
     invoked: bool = False
+    actor: Actor | None = None
+    ended_ms: float | None = None
+
+    def ended(self, actor: Actor) -> None:
+        """The invocation that this request caused is over, at the actor's time."""
+        self.ended_ms = actor.at_ms
+        actor.leave()
 
 
 edge_request: contextvars.ContextVar[EdgeRequest | None] = contextvars.ContextVar("edge_request", default=None)
@@ -125,7 +132,16 @@ class Adapter:
             function_arn=config.get("FunctionArn", ""),
             client_context=edge.client_context if edge is not None and first and edge.invoke_api else None,
         )
-        carried = self.plane.invoke(version, request, lambda chosen_id: self._environment(chosen_id, settings))
+        actor = edge.actor if edge is not None and first and edge.actor is not None else self.clock.enter()
+        try:
+            carried = self.plane.invoke(
+                version, request, lambda chosen_id: self._environment(chosen_id, settings), actor
+            )
+        finally:
+            if edge is not None and first:
+                edge.ended(actor)
+            else:
+                actor.leave()
         if isinstance(carried, ThrottleReason):
             return _throttled(carried)
         if edge is not None and first:

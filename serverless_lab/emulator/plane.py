@@ -8,12 +8,12 @@ scheduler; nothing slow happens under it.
 from __future__ import annotations
 
 import contextvars
-import heapq
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serverless_lab.emulator.clock import Clock
+from serverless_lab import quotas
+from serverless_lab.emulator.clock import Actor, Clock
 from serverless_lab.emulator.commands import Command, SendInvoke, SetTimer, StartEnvironment, StopEnvironment, Throttle
 from serverless_lab.emulator.environments import ExecutionEnvironment, InvokeOutcome, InvokeRequest
 from serverless_lab.emulator.events import (
@@ -45,9 +45,11 @@ class Carried:
 class _Ticket:
     """One invocation in progress: waits until it is given an environment or turned away."""
 
-    def __init__(self, request: InvokeRequest, make_environment: MakeEnvironment) -> None:
+    def __init__(self, request: InvokeRequest, make_environment: MakeEnvironment, actor: Actor) -> None:
         self.request = request
         self.make_environment = make_environment
+        self.actor = actor
+        self.waits = False
         self.decided = threading.Event()
         self.invoke: SendInvoke | None = None
         self.throttled: ThrottleReason | None = None
@@ -59,38 +61,37 @@ class LambdaPlane:
 
     Args:
         scheduler: decides; used by this plane alone.
-        clock: the time it is told.
-        simultaneous_inits: how many Init phases may run at once, so that they do not measure each other; the others
-            wait, and that wait is not part of their Init Duration.
+        clock: where everyone is in time, and who may really execute.
     """
 
-    def __init__(self, scheduler: Scheduler, clock: Clock, simultaneous_inits: int) -> None:
+    def __init__(self, scheduler: Scheduler, clock: Clock) -> None:
         self._scheduler = scheduler
         self._clock = clock
         self._lock = threading.Lock()
         self._tickets: dict[str, _Ticket] = {}
         self._environments: dict[EnvironmentId, ExecutionEnvironment] = {}
-        self._init_gate = threading.Semaphore(simultaneous_inits)
-        self._timers: list[tuple[float, EnvironmentId]] = []
-        self._timers_changed = threading.Condition()
         self._reserved: dict[str, int] = {}
-        self._closed = False
-        self._timer_thread = threading.Thread(target=self._run_timers, name="lab-timers", daemon=True)
-        self._timer_thread.start()
 
     def invoke(
-        self, function: FunctionVersion, request: InvokeRequest, make_environment: MakeEnvironment
+        self, function: FunctionVersion, request: InvokeRequest, make_environment: MakeEnvironment, actor: Actor
     ) -> Carried | ThrottleReason:
-        """Carry one invocation; returns when it has ended, with its log written."""
-        ticket = _Ticket(request, make_environment)
+        """Carry one invocation; returns when it has ended, with its log written and `actor` at its end."""
+        ticket = _Ticket(request, make_environment, actor)
         self._tickets[request.request_id] = ticket
         try:
-            self._tell(InvokeReceived(request.request_id, function))
+            self._tell(InvokeReceived(request.request_id, function), actor.at_ms)
             if ticket.start is not None and self._scheduler.options.waiting_takes_freed:
+                starter = self._clock.enter(actor.at_ms)
                 context = contextvars.copy_context()
-                threading.Thread(target=context.run, args=(self._run_init, ticket.start, ticket), daemon=True).start()
+                threading.Thread(
+                    target=context.run, args=(self._run_init, ticket.start, ticket, starter), daemon=True
+                ).start()
+                with self._lock:
+                    ticket.waits = ticket.invoke is None
+                    if ticket.waits:
+                        actor.park()
             elif ticket.start is not None:
-                self._run_init(ticket.start, ticket)
+                self._run_init(ticket.start, ticket, actor)
             ticket.decided.wait()
             if ticket.throttled is not None:
                 return ticket.throttled
@@ -101,14 +102,14 @@ class LambdaPlane:
 
     def recycle(self, name: str, version: str | None = None) -> None:
         """End the environments of a function, or of one version of it; those in use end when they are done."""
-        self._tell(FunctionRemoved(name, version))
+        self._tell(FunctionRemoved(name, version), self._clock.now_ms())
 
     def set_reserved_concurrency(self, reserved: dict[str, int]) -> None:
         """What is reserved from now on, by function name; a function that is not in it has no reservation."""
         if reserved == self._reserved:
             return
         for name in {*reserved, *self._reserved}:
-            self._tell(ReservedConcurrencySet(name, reserved.get(name)))
+            self._tell(ReservedConcurrencySet(name, reserved.get(name)), self._clock.now_ms())
         self._reserved = reserved
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -128,69 +129,68 @@ class LambdaPlane:
 
     def close(self) -> None:
         """End every environment, in use or not."""
-        with self._timers_changed:
-            self._closed = True
-            self._timers_changed.notify()
+        self._clock.close()
         with self._lock:
             environments = list(self._environments.values())
             self._environments.clear()
         for environment in environments:
             environment.stop()
 
-    def _run_init(self, start: StartEnvironment, ticket: _Ticket) -> None:
+    def _run_init(self, start: StartEnvironment, ticket: _Ticket, actor: Actor) -> None:
         environment = ticket.make_environment(start.environment_id)
         with self._lock:
             self._environments[start.environment_id] = environment
-        with self._init_gate:
-            succeeded = environment.init()
-        self._tell(InitCompleted(start.environment_id) if succeeded else InitFailed(start.environment_id))
+        with actor.job(init=True, cpu_factor=quotas.INIT_CPU_FACTOR, key=start.environment_id) as meter:
+            outcome = environment.init(meter)
+        actor.sleep_until(meter.start_ms + outcome.duration_ms)
+        ended = InitCompleted if outcome.succeeded else InitFailed
+        self._tell(ended(start.environment_id), actor.at_ms)
+        if actor is not ticket.actor:
+            actor.leave()
 
     def _run_invoke(self, command: SendInvoke, ticket: _Ticket) -> Carried:
-        environment = self._environments[command.environment_id]
+        environment, actor = self._environments[command.environment_id], ticket.actor
         event: Event = InvokeCrashed(command.environment_id)
         try:
-            outcome = environment.invoke(ticket.request, command.repeat_init)
+            factor = cpu_factor(environment.function.memory_size_mb)
+            with actor.job(init=False, cpu_factor=factor, key=command.environment_id) as meter:
+                outcome = environment.invoke(ticket.request, command.repeat_init, meter)
+            actor.sleep_until(meter.start_ms + outcome.duration_ms)
             if not outcome.crashed:
                 event = InvokeCompleted(command.environment_id)
         finally:
-            self._tell(event)
+            self._tell(event, actor.at_ms)
         return Carried(command.environment_id, outcome)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, at_ms: float) -> None:
         with self._lock:
-            commands = self._scheduler.handle(event, self._clock.now_ms())
-        for command in commands:
-            self._carry_out(command)
+            for command in self._scheduler.handle(event, at_ms):
+                self._carry_out(command, at_ms)
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command, at_ms: float) -> None:
         match command:
             case StartEnvironment(request_id=request_id):
                 self._tickets[request_id].start = command
             case SendInvoke(request_id=request_id):
                 ticket = self._tickets[request_id]
                 ticket.invoke = command
+                if ticket.waits:
+                    ticket.actor.resume(at_ms)
                 ticket.decided.set()
             case Throttle(request_id=request_id, reason=reason):
                 ticket = self._tickets[request_id]
                 ticket.throttled = reason
                 ticket.decided.set()
             case StopEnvironment(environment_id=environment_id):
-                with self._lock:
-                    environment = self._environments.pop(environment_id)
+                environment = self._environments.pop(environment_id)
                 threading.Thread(target=environment.stop, name="lab-stop").start()
-            case SetTimer(environment_id=environment_id, at_ms=at_ms):
-                with self._timers_changed:
-                    heapq.heappush(self._timers, (at_ms, environment_id))
-                    self._timers_changed.notify()
+            case SetTimer(environment_id=environment_id, at_ms=due_ms):
+                self._clock.call_at(due_ms, lambda now_ms: self._tell(TimerFired(environment_id), now_ms), lazy=True)
 
-    def _run_timers(self) -> None:
-        while True:
-            with self._timers_changed:
-                if self._closed:
-                    return
-                due_ms = self._timers[0][0] - self._clock.now_ms() if self._timers else None
-                if due_ms is None or due_ms > 0:
-                    self._timers_changed.wait(None if due_ms is None else due_ms / 1000)
-                    continue
-                _, environment_id = heapq.heappop(self._timers)
-            self._tell(TimerFired(environment_id))
+
+def cpu_factor(memory_size_mb: int) -> float:
+    """Seconds that a second of CPU work takes in an environment of this size: CPU is in proportion to memory.
+
+    A single thread never gets more than one vCPU, so more memory than one vCPU's worth makes nothing faster here.
+    """
+    return max(1.0, quotas.MEMORY_PER_VCPU_MB / memory_size_mb)

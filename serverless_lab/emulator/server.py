@@ -22,7 +22,7 @@ from typing import Any
 
 from serverless_lab import __version__
 from serverless_lab.emulator import runtime_directory
-from serverless_lab.emulator.clock import WallClock
+from serverless_lab.emulator.clock import Clock, VirtualClock, WallClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import RuntimeSettings
 from serverless_lab.emulator.guard import Guard
@@ -34,8 +34,19 @@ from serverless_lab.emulator.scheduler import Scheduler
 BACKLOG = 2048
 
 
-def serve(port: int, options: SchedulerOptions, seed: int | None, allowed_origins: list[str]) -> None:
+def serve(
+    port: int,
+    options: SchedulerOptions,
+    seed: int | None,
+    allowed_origins: list[str],
+    clock_name: str = "wall",
+    tokens: int | None = None,
+) -> None:
     """Serve on 127.0.0.1:`port` until SIGTERM, SIGINT or POST /_lab/stop.
+
+    Args:
+        clock_name: `virtual` or `wall`.
+        tokens: with the virtual clock, how many jobs really execute at once; as many as there are cores by default.
 
     Raises:
         OSError: the port is taken.
@@ -52,7 +63,7 @@ def serve(port: int, options: SchedulerOptions, seed: int | None, allowed_origin
     work = Path(tempfile.mkdtemp(prefix="emulator-", dir=_work_directory()))
     guard = Guard(work)
     try:
-        _serve(listener, port, work, guard, options, seed, allowed_origins)
+        _serve(listener, port, work, guard, options, seed, allowed_origins, clock_name, tokens)
     finally:
         guard.close()
         shutil.rmtree(work, ignore_errors=True)
@@ -66,6 +77,8 @@ def _serve(
     options: SchedulerOptions,
     seed: int | None,
     allowed_origins: list[str],
+    clock_name: str,
+    tokens: int | None,
 ) -> None:
     import uvicorn
 
@@ -73,9 +86,10 @@ def _serve(
     from serverless_lab.emulator.edge import Edge
 
     chance = random.Random(seed)
-    clock = WallClock()
+    cores = len(os.sched_getaffinity(0))
+    clock: Clock = VirtualClock(tokens or cores) if clock_name == "virtual" else WallClock(simultaneous_inits=cores)
     scheduler = Scheduler(options, lambda: f"{chance.getrandbits(128):032x}")
-    plane = LambdaPlane(scheduler, clock, simultaneous_inits=len(os.sched_getaffinity(0)))
+    plane = LambdaPlane(scheduler, clock)
     runtime = _runtime_settings(work, guard)
     instance_id = secrets.token_hex(8)
     adapter = ministack.Adapter(
@@ -171,6 +185,8 @@ def main() -> None:
     parser.add_argument("--account-concurrency", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--allow-origin", action="append", default=[])
+    parser.add_argument("--clock", choices=("virtual", "wall"), default="wall")
+    parser.add_argument("--tokens", type=int)
     given = parser.parse_args()
     chosen = {
         "idle_lifetime_ms": given.idle_lifetime_ms,
@@ -178,7 +194,7 @@ def main() -> None:
     }
     options = SchedulerOptions(**{name: value for name, value in chosen.items() if value is not None})
     with contextlib.suppress(KeyboardInterrupt):
-        serve(given.port, options, given.seed, given.allow_origin)
+        serve(given.port, options, given.seed, given.allow_origin, given.clock, given.tokens)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,225 @@
+"""How long a job took: on the wall clock, or as it would have taken with a CPU of its own.
+
+The virtual duration of a job is
+
+    time on CPU x CPU factor  +  time blocked  +  what AWS's services would have taken
+
+where time blocked leaves out the time its threads waited in the host's run queue and the time the emulated services
+took to answer. So a busy laptop, or one with few cores, measures the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+BLOCKED_AFTER_NS = 15_000_000
+"""A running job that used no CPU for this long lends its token."""
+
+
+class Meter(Protocol):
+    """Measures one job, from `begin` on. `start_ms` is when the job starts, in the emulator's time."""
+
+    start_ms: float
+
+    def begin(self, pid: int, born_ns: int | None = None) -> None:
+        """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`."""
+
+    def elapsed_ms(self, at_ns: int | None = None) -> float:
+        """How long the job has taken at `at_ns`, or until now."""
+
+    def patience_ns(self, limit_ms: float) -> int:
+        """How long to wait for real before asking again whether `limit_ms` has passed."""
+
+
+class WallMeter:
+    """Real time."""
+
+    def __init__(self, start_ms: float) -> None:
+        self.start_ms = start_ms
+        self._began_ns = time.monotonic_ns()
+
+    def begin(self, pid: int, born_ns: int | None = None) -> None:
+        self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
+
+    def elapsed_ms(self, at_ns: int | None = None) -> float:
+        return ((time.monotonic_ns() if at_ns is None else at_ns) - self._began_ns) / 1e6
+
+    def patience_ns(self, limit_ms: float) -> int:
+        return max(0, int((limit_ms - self.elapsed_ms()) * 1e6))
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU time and run-queue wait of a process and its children, in ns since their start."""
+
+    cpu_ns: int
+    run_delay_ns: int
+
+
+def usage(pid: int) -> Usage | None:
+    """What process `pid` has used so far; None when it is gone.
+
+    CPU time comes from the process's CPU clock, which is exact; the kernel's schedstat lags by up to a tick. Run-queue
+    wait is the sum over the living threads of /proc/<pid>/task/*/schedstat, and 0 where the kernel has none.
+    """
+    try:
+        cpu_ns = time.clock_gettime_ns(_cpu_clock(pid)) + _reaped_children_ns(pid)
+        children = [child for thread in _threads(pid) for child in _children(pid, thread)]
+    except OSError:
+        return None
+    delay_ns = sum(_run_delay_ns(pid, thread) for thread in _threads(pid))
+    for child in children:
+        below = usage(child)
+        if below is not None:
+            cpu_ns += below.cpu_ns
+            delay_ns += below.run_delay_ns
+    return Usage(cpu_ns, delay_ns)
+
+
+def has_run_delay() -> bool:
+    """Whether this kernel tells how long a thread waited for a CPU (CONFIG_SCHED_INFO)."""
+    return Path("/proc/self/schedstat").is_file()
+
+
+class VirtualMeter:
+    """The job's own time; see the module's docstring.
+
+    Args:
+        start_ms: when the job starts.
+        cpu_factor: virtual seconds for a second on this host's CPU.
+    """
+
+    def __init__(self, start_ms: float, cpu_factor: float) -> None:
+        self.start_ms = start_ms
+        self._factor = cpu_factor
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._began_ns = time.monotonic_ns()
+        self._base = Usage(0, 0)
+        self._last = Usage(0, 0)
+        self._cut_ns = 0
+        self._modelled_ms = 0.0
+        self._open: dict[int, float] = {}
+        self._opened_ns = 0
+        self._group_ms = 0.0
+        self._windows = 0
+        self._cpu_seen_ns = 0
+        self._cpu_moved_ns = self._began_ns
+
+    def begin(self, pid: int, born_ns: int | None = None) -> None:
+        with self._lock:
+            self._pid = pid
+            self._base = Usage(0, 0) if born_ns is not None else usage(pid) or Usage(0, 0)
+            self._last = self._base
+            self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
+            self._cpu_moved_ns = time.monotonic_ns()
+
+    def elapsed_ms(self, at_ns: int | None = None) -> float:
+        with self._lock:
+            return self._elapsed_ms(time.monotonic_ns() if at_ns is None else at_ns)
+
+    def patience_ns(self, limit_ms: float) -> int:
+        left_ms = limit_ms - self.elapsed_ms()
+        # CPU time counts for more than it lasts, so look again before the limit could have been reached.
+        return int(min(max(left_ms / max(self._factor, 1.0), 2.0), 1_000.0) * 1e6)
+
+    def is_blocked(self) -> bool:
+        """Whether the job has used no CPU for a while: it sleeps, or waits for something outside."""
+        with self._lock:
+            if self._pid is None:
+                return False
+            found = usage(self._pid)
+            now_ns = time.monotonic_ns()
+            if found is None or found.cpu_ns - self._cpu_seen_ns > 200_000:
+                self._cpu_seen_ns = self._cpu_seen_ns if found is None else found.cpu_ns
+                self._cpu_moved_ns = now_ns
+                return False
+            return not self._open and now_ns - self._cpu_moved_ns > BLOCKED_AFTER_NS
+
+    @contextlib.contextmanager
+    def service(self, model_ms: float) -> Iterator[None]:
+        """An emulated service works for the job: its real time is cut out, and `model_ms` of AWS's put in.
+
+        Calls in parallel count once, with the longest of them.
+        """
+        with self._lock:
+            if not self._open:
+                self._opened_ns, self._group_ms = time.monotonic_ns(), 0.0
+            self._windows += 1
+            number = self._windows
+            self._open[number] = model_ms
+            self._group_ms = max(self._group_ms, model_ms)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._open[number]
+                if not self._open:
+                    self._cut_ns += time.monotonic_ns() - self._opened_ns
+                    self._modelled_ms += self._group_ms
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[Away]:
+        """The job waits for another job, which has a duration of its own: `Away.took` says it."""
+        call = Away()
+        with self.service(0.0):
+            yield call
+        with self._lock:
+            self._modelled_ms += call.took_ms
+
+    def _elapsed_ms(self, at_ns: int) -> float:
+        if self._pid is None:
+            return 0.0
+        found = usage(self._pid)
+        if found is not None:
+            self._last = found
+        cpu_ns = self._last.cpu_ns - self._base.cpu_ns
+        delay_ns = self._last.run_delay_ns - self._base.run_delay_ns
+        wall_ns = at_ns - self._began_ns
+        cut_ns = self._cut_ns
+        if self._open:
+            cut_ns += max(0, at_ns - self._opened_ns)
+        blocked_ns = max(0, wall_ns - cpu_ns - max(0, delay_ns) - cut_ns)
+        return (cpu_ns * self._factor + blocked_ns) / 1e6 + self._modelled_ms
+
+
+@dataclass
+class Away:
+    took_ms: float = 0.0
+
+
+def _cpu_clock(pid: int) -> int:
+    """The CPU clock of a process: what clock_getcpuclockid(3) gives, whose encoding is the kernel's ABI."""
+    return (~pid) << 3 | 2
+
+
+def _threads(pid: int) -> list[str]:
+    return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - called for every invocation, and Path would cost more
+
+
+def _children(pid: int, thread: str) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _run_delay_ns(pid: int, thread: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_bytes().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _reaped_children_ns(pid: int) -> int:
+    """CPU time of children that have ended: fields 16 and 17 of /proc/<pid>/stat, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[13]) + int(fields[14])) * _TICK_NS
