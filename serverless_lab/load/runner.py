@@ -295,7 +295,7 @@ def run_locustfile(
     options = _locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
     options += ["--exit-code-on-error", "0", "--json-file", str(stats_file.with_suffix(""))]  # Locust adds .json
     options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
-    exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: None, cwd=Path.cwd())
+    exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: True, cwd=Path.cwd())
     if exit_code != 0 or not stats_file.is_file():
         raise _crashed(run_folder, exit_code, None)
     ended_at_ms = round(time.time() * 1000)
@@ -375,7 +375,7 @@ def _run_locust(
     options: Sequence[str],
     environment: Mapping[str, str],
     run_folder: Path,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], bool],
     *,
     cwd: Path,
 ) -> tuple[int, bool]:
@@ -408,15 +408,19 @@ def _run_locust(
         return child.returncode, stop.is_set()
 
 
-def _follow(child: subprocess.Popen[bytes], lines: IO[bytes], on_line: Callable[[str], None], stop: _Stop) -> None:
-    """Hands on the child's progress lines until it ends; passes a request to stop on to it."""
+def _follow(child: subprocess.Popen[bytes], lines: IO[bytes], on_line: Callable[[str], bool], stop: _Stop) -> None:
+    """Hands on the child's progress lines until it ends.
+
+    The child is told to stop when we are, and when `on_line` returns False.
+    """
     rest = b""
     deadline: float | None = None
     told = 0.0
+    hopeless = False
     while True:
         ready, _, _ = select.select([lines.fileno(), stop.wake.fileno()], [], [], 0.5)
         now = time.monotonic()
-        if stop.is_set():
+        if stop.is_set() or hopeless:
             stop.drain()
             deadline = deadline or now + STOP_TIMEOUT_S
             if not told or now > told + STOP_AGAIN_S:
@@ -431,7 +435,7 @@ def _follow(child: subprocess.Popen[bytes], lines: IO[bytes], on_line: Callable[
                 return
             *whole, rest = (rest + block).split(b"\n")
             for line in whole:
-                on_line(line.decode())
+                hopeless |= not on_line(line.decode())
         if child.poll() is not None and not ready:
             return
         if stop.count > 1 or (deadline is not None and now > deadline):
@@ -502,7 +506,8 @@ class _Follower:
     def elapsed_ms(self) -> float:
         return max((float(tick["elapsed_ms"]) for tick in self.ticks.values()), default=0.0)
 
-    def read(self, line: str) -> None:
+    def read(self, line: str) -> bool:
+        """Takes in a line of the load process; False when the run cannot become complete any more."""
         fact = json.loads(line)
         match fact["event"]:
             case "start":
@@ -519,6 +524,7 @@ class _Follower:
                     self.recent.popleft()
                 if self.progress is not None:
                     self.progress(self.state())
+        return self.crash is None
 
     def state(self) -> LoadProgress:
         buckets: Counter[float] = Counter()

@@ -77,7 +77,7 @@ def schema() -> pa.Schema:
 
 def row_files(run_folder: Path) -> list[Path]:
     """What the load processes wrote, one file each."""
-    return sorted(run_folder.glob("rows-*.jsonl"))
+    return sorted(path for path in run_folder.glob("rows-*.jsonl") if path.is_file())
 
 
 def merge(files: Iterable[Path], to: Path) -> pa.Table:
