@@ -35,7 +35,7 @@ from serverless_lab.scenario import MixEntry, Request, Scenario, Step, with_requ
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LOG_NAME = "locust.log"
-# measured: benchmarks/load_lateness; one process keeps its p99 lateness under 3 ms to about 3,000 arrivals a second,
+# measured: tests/benchmarks/load_lateness; one process is 2 ms late at p99 at 1,000 arrivals a second, 3 at 3,000,
 # and a second one takes Locust's own housekeeping out of the way of the arrivals
 TWO_PROCESSES_ABOVE_PER_S = 1000
 LATE_WARNING_MS = 10.0

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from typing import Any
@@ -22,9 +23,10 @@ from serverless_lab import __version__
 from serverless_lab.errors import BadInput
 from serverless_lab.scenario import JSON, MixEntry, Request
 
-PATH_SAFE = "/%:@!$&'()*+,;=-._~?"
+PATH_SAFE = "/%:@!$&'()*+,;=-._~?{}"  # braces hold the place of values
 LETTERS = string.ascii_lowercase + string.digits
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -154,12 +156,17 @@ def prepare(
     return [[_prepare(request, draw, to, extra_headers or {}) for request in step.requests] for step in entry.steps]
 
 
+@lru_cache(maxsize=256)
+def _escaped(path: str) -> str:
+    return quote(path, safe=PATH_SAFE)
+
+
 def _prepare(request: Request, draw: Draw, to: Origin, extra_headers: Mapping[str, str]) -> Prepared:
     # A value is one segment of the path: its own slashes and question marks are escaped, the template's are not.
-    path = request.path
+    path = _escaped(request.path)
     for name, value in draw.values.items():
-        path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
-    path = quote(path, safe=PATH_SAFE)
+        if "{" in path:
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
     if request.query:
         pairs = urlencode({name: draw.text(template) for name, template in request.query.items()})
         path += ("&" if "?" in path else "?") + pairs
@@ -168,7 +175,7 @@ def _prepare(request: Request, draw: Draw, to: Origin, extra_headers: Mapping[st
     if request.body is not None:
         rendered = draw.render(request.body)
         is_text = isinstance(rendered, str)
-        body = (rendered if is_text else json.dumps(rendered, separators=(",", ":"))).encode()
+        body = (rendered if is_text else _compact(rendered)).encode()
         headers["Content-Type"] = "text/plain; charset=utf-8" if is_text else "application/json"
     if body or request.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(len(body))
