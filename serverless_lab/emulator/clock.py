@@ -23,6 +23,10 @@ WATCH_MS = 8.0
 """How often running jobs are looked at, in real ms."""
 
 
+KEY_LENGTH = 16
+"""Of a job's key this many characters count: as many as an environment's access key has room for."""
+
+
 class Actor(Protocol):
     @property
     def at_ms(self) -> float:
@@ -196,16 +200,16 @@ class VirtualClock:
                 self.time.leave(actor_id)
                 self.settle()
 
-    async def arrive(self, at_ms: float, order: Order) -> VirtualActor:
-        """An actor that exists from `at_ms` on: returns when time has come that far."""
+    def arrive(self, at_ms: float, order: Order) -> asyncio.Future[VirtualActor]:
+        """An actor that is there from now on, and ready when time has come as far as `at_ms`."""
         loop = asyncio.get_running_loop()
-        woken = loop.create_future()
+        arrived: asyncio.Future[VirtualActor] = loop.create_future()
         with self._lock:
             actor_id = self.time.enter_asleep(at_ms, order)
-            self._wake[actor_id] = lambda: _finish_soon(loop, woken)
+            actor = VirtualActor(self, actor_id)
+            self._wake[actor_id] = lambda: _finish_soon(loop, arrived, actor)
             self.settle()
-        await woken
-        return VirtualActor(self, actor_id)
+        return arrived
 
     def meter_of(self, key: str) -> tuple[VirtualMeter, ActorId] | None:
         """The job that runs in the environment known by `key`."""
@@ -257,7 +261,7 @@ class VirtualClock:
 
     def _keep_pace(self) -> None:
         """Note how far the wall clock has come, while no load generator says what time it is."""
-        promised = self.time.count(State.PROMISED) > 0
+        promised = self.time.promised
         anchor_ms, anchor_ns = self._pace_anchor
         if promised or self._promised:
             self._pace_anchor = (self.time.now_ms, time.monotonic_ns())
@@ -340,13 +344,13 @@ class VirtualActor:
         meter = VirtualMeter(self.at_ms, cpu_factor)
         with clock._lock:
             clock._meters[self.actor_id] = meter
-            clock._by_key[key] = self.actor_id
+            clock._by_key[key[:KEY_LENGTH]] = self.actor_id
         try:
             yield meter
         finally:
             with clock._lock:
                 del clock._meters[self.actor_id]
-                clock._by_key.pop(key, None)
+                clock._by_key.pop(key[:KEY_LENGTH], None)
                 clock.time.return_token(self.actor_id)
                 clock.settle()
 
@@ -371,5 +375,11 @@ class VirtualActor:
             self._clock.settle()
 
 
-def _finish_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(None))
+def _finish_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[VirtualActor], actor: VirtualActor) -> None:
+    def finish() -> None:
+        if future.cancelled():
+            actor.leave()
+        else:
+            future.set_result(actor)
+
+    loop.call_soon_threadsafe(finish)

@@ -38,6 +38,8 @@ class UpOptions:
     idle_lifetime_ms: float | None = None
     account_concurrency: int | None = None
     seed: int | None = None
+    clock: str | None = None
+    tokens: int | None = None
     allowed_origins: tuple[str, ...] = ()
 
     def arguments(self, port: int) -> list[str]:
@@ -46,6 +48,8 @@ class UpOptions:
             "--idle-lifetime-ms": self.idle_lifetime_ms,
             "--account-concurrency": self.account_concurrency,
             "--seed": self.seed,
+            "--clock": self.clock,
+            "--tokens": self.tokens,
         }
         words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
         return words + [word for origin in self.allowed_origins for word in ("--allow-origin", origin)]

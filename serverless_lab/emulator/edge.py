@@ -8,12 +8,17 @@ client's row and a REPORT line can be joined.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, cast
 
+from serverless_lab import quotas
+from serverless_lab.emulator.clock import Clock, VirtualActor, VirtualClock
+from serverless_lab.emulator.generators import GENERATOR, HOLD_ID_HEADER, LATENCY_HEADER, BadArrival, Generators
 from serverless_lab.emulator.ministack import EdgeRequest, edge_request
 from serverless_lab.targets.base import ENVIRONMENT_ID_HEADER, FUNCTION_REQUEST_ID_HEADER
 
@@ -22,6 +27,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 _INVOKE_PATH = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
+
+_ENVIRONMENT_KEY = re.compile(rb"Credential=ASIA([0-9A-F]{16})/\d+/[^/]+/([^/]+)/")
 
 _LOCAL_NAMES = ("localhost", "localhost.localstack.cloud")
 """Names that are this machine by definition (RFC 6761) or by LocalStack's DNS; names below them too."""
@@ -32,7 +39,8 @@ class Edge:
 
     Args:
         inner: what answers everything that is not ours.
-        control: `/_lab/<name>` to the function that answers with JSON.
+        clock: the time requests arrive in.
+        control: `GET name` or `POST name` of /_lab/<name>, to the function that answers a body with JSON.
         allowed_origins: pages that may send requests, for people who develop a front end against the emulator.
         new_request_id: ids of invocations sent through the Invoke API.
     """
@@ -40,14 +48,26 @@ class Edge:
     def __init__(
         self,
         inner: App,
-        control: dict[str, Callable[[], Any]],
+        clock: Clock,
+        control: dict[str, Callable[[bytes], Any]],
         allowed_origins: Iterable[str],
         new_request_id: Callable[[], str],
     ) -> None:
         self._inner = inner
-        self._control = control
+        self._clock = clock if isinstance(clock, VirtualClock) else None
+        self._generators = Generators(clock) if isinstance(clock, VirtualClock) else None
+        self._control = dict(control)
         self._allowed_origins = frozenset(allowed_origins)
         self._new_request_id = new_request_id
+        self._housekeeper: asyncio.Task[None] | None = None
+        if self._generators is not None:
+            self._control |= {
+                "GET clock": lambda _: self._generators.status() if self._generators else None,
+                "POST clock/join": self._generators.join,
+                "POST clock/leave": self._generators.leave,
+                "POST clock/beat": self._generators.beat,
+                "POST clock/release": self._generators.release,
+            }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,13 +86,48 @@ class Edge:
             return
         path: str = scope["path"]
         if path.startswith("/_lab/"):
-            await self._answer_control(path.removeprefix("/_lab/"), scope["method"], send)
+            await self._answer_control(path.removeprefix("/_lab/"), scope["method"], receive, send)
+        elif self._generators is not None and GENERATOR in headers:
+            await self._serve_arrival(self._generators, headers, scope, receive, send)
+        else:
+            await self._serve(headers, EdgeRequest(), scope, receive, send)
+
+    async def _serve_arrival(
+        self, generators: Generators, headers: dict[bytes, bytes], scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """A load generator's request: let in at its time, answered with its latency."""
+        try:
+            arrival = await generators.arrive(headers)
+        except (BadArrival, KeyError, ValueError) as problem:
+            await _answer(send, 400, {"message": f"load generator: {problem}"})
             return
-        edge = EdgeRequest()
-        if _INVOKE_PATH.fullmatch(path):
-            edge.invoke_api = True
-            edge.raw_payload = headers.get(b"x-amz-invocation-type", b"") in (b"", b"RequestResponse")
+        edge = EdgeRequest(actor=arrival.actor, on_end=lambda actor: generators.end(arrival, cast(VirtualActor, actor)))
+
+        async def send_with_latency(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                if not edge.invoked:
+                    edge.ended(arrival.actor)
+                message["headers"] = [*message["headers"], (LATENCY_HEADER, f"{arrival.latency_ms:.3f}".encode())]
+                if arrival.hold_id is not None:
+                    message["headers"].append((HOLD_ID_HEADER, arrival.hold_id.encode()))
+            await send(message)
+
+        try:
+            await self._serve(headers, edge, scope, receive, send_with_latency)
+        finally:
+            if not edge.invoked:
+                edge.ended(arrival.actor)
+            generators.answered(arrival)
+
+    async def _serve(
+        self, headers: dict[bytes, bytes], edge: EdgeRequest, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        is_invoke = _INVOKE_PATH.fullmatch(scope["path"]) is not None
+        synchronous = headers.get(b"x-amz-invocation-type", b"") in (b"", b"RequestResponse")
+        if is_invoke:
             context = headers.get(b"x-amz-client-context")
+            edge.invoke_api = True
+            edge.raw_payload = synchronous
             edge.client_context = None if context is None else _decoded_context(context)
             edge.function_request_id = self._new_request_id()
 
@@ -81,11 +136,31 @@ class Edge:
                 message["headers"] = [*_without_request_id(message["headers"], edge), *_ids(edge)]
             await send(message)
 
-        token = edge_request.set(edge)
-        try:
-            await self._inner(scope, receive, send_with_ids)
-        finally:
-            edge_request.reset(token)
+        with self._in_callers_time(headers, edge, is_invoke and synchronous):
+            token = edge_request.set(edge)
+            try:
+                await self._inner(scope, receive, send_with_ids)
+            finally:
+                edge_request.reset(token)
+
+    @contextlib.contextmanager
+    def _in_callers_time(self, headers: dict[bytes, bytes], edge: EdgeRequest, waits_for_job: bool) -> Iterator[None]:
+        """A call that a job makes: an emulated service takes AWS's time, another function its own."""
+        caller = None
+        signed = _ENVIRONMENT_KEY.search(headers.get(b"authorization", b"")) if self._clock is not None else None
+        if self._clock is not None and signed is not None:
+            caller = self._clock.meter_of(signed[1].decode().lower())
+        if self._clock is None or signed is None or caller is None:
+            yield
+            return
+        meter, actor_id = caller
+        if not waits_for_job:
+            with meter.service(service_latency_ms(signed[2].decode())):
+                yield
+            return
+        with self._clock.calling(actor_id) as callee:
+            edge.actor, edge.on_end = callee, lambda actor: None
+            yield
 
     def _refusal(self, headers: dict[bytes, bytes]) -> str | None:
         host = headers.get(b"host", b"").decode("latin-1")
@@ -96,12 +171,38 @@ class Edge:
             return f"requests from the web page {origin} are refused: allow it with `lab up --allow-origin {origin}`"
         return None
 
-    async def _answer_control(self, name: str, method: str, send: Send) -> None:
+    async def _answer_control(self, name: str, method: str, receive: Receive, send: Send) -> None:
         answer = self._control.get(f"{method} {name}")
         if answer is None:
             await _answer(send, 404, {"message": f"no such control: {method} /_lab/{name}"})
+            return
+        if self._generators is not None and self._housekeeper is None:
+            self._housekeeper = asyncio.ensure_future(self._expire_generators(self._generators))
+        try:
+            body = answer(await _body(receive))
+        except (BadArrival, KeyError, ValueError, TypeError) as problem:
+            await _answer(send, 400, {"message": f"{method} /_lab/{name}: {problem}"})
         else:
-            await _answer(send, 200, answer())
+            await _answer(send, 200, body)
+
+    async def _expire_generators(self, generators: Generators) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            generators.expire()
+
+
+def service_latency_ms(signing_name: str) -> float:
+    """What the AWS service that signs as `signing_name` takes to answer a function; see quotas."""
+    return quotas.SERVICE_LATENCY_MS.get(signing_name, quotas.SERVICE_LATENCY_DEFAULT_MS)
+
+
+async def _body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
 
 
 def is_local_host(host: str) -> bool:

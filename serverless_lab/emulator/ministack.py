@@ -18,6 +18,7 @@ import contextvars
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,12 +64,19 @@ class EdgeRequest:
     environment_id: str | None = None
     invoked: bool = False
     actor: Actor | None = None
-    ended_ms: float | None = None
+    on_end: Callable[[Actor], None] | None = None
+    """Told when the answer is known, with an actor at that time."""
 
-    def ended(self, actor: Actor) -> None:
-        """The invocation that this request caused is over, at the actor's time."""
-        self.ended_ms = actor.at_ms
-        actor.leave()
+    _over: threading.Lock = field(default_factory=threading.Lock)
+
+    def ended(self, actor: Actor) -> bool:
+        """The answer to this request is known, at the actor's time; False when it was known already."""
+        first = self._over.acquire(blocking=False)
+        if first and self.on_end is not None:
+            self.on_end(actor)
+        else:
+            actor.leave()
+        return first
 
 
 edge_request: contextvars.ContextVar[EdgeRequest | None] = contextvars.ContextVar("edge_request", default=None)
@@ -105,7 +113,9 @@ class Adapter:
         lambda_svc._reserved_concurrency = lambda func, config: None
         lambda_svc.invalidate_worker = self._invalidate
         apigateway_v1._lambda_proxy_response = proxy_response
-        apigateway_v1._invoke_lambda_proxy_v1 = with_integration_timeout(apigateway_v1._invoke_lambda_proxy_v1)
+        apigateway_v1._invoke_lambda_proxy_v1 = with_integration_timeout(
+            apigateway_v1._invoke_lambda_proxy_v1, self.clock
+        )
         found: Callable[..., Awaitable[None]] = app.app
         return found
 
@@ -330,7 +340,7 @@ def _is_proxy_response(body: Any) -> bool:
     return body.get("body") is None or isinstance(body["body"], str)
 
 
-def with_integration_timeout(invoke: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def with_integration_timeout(invoke: Callable[..., Awaitable[Any]], clock: Clock) -> Callable[..., Awaitable[Any]]:
     """`invoke`, answered with a 504 when the integration's timeout passes first; the function runs on, as on AWS.
 
     documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -339,8 +349,19 @@ def with_integration_timeout(invoke: Callable[..., Awaitable[Any]]) -> Callable[
     async def invoke_in_time(integration: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         timeout_ms = int(integration.get("timeoutInMillis") or quotas.INTEGRATION_TIMEOUT_DEFAULT_MS)
         running = asyncio.ensure_future(invoke(integration, *args, **kwargs))
-        done, _ = await asyncio.wait({running}, timeout=timeout_ms / 1000)
-        if running in done:
+        edge, loop, timeout = edge_request.get(), asyncio.get_running_loop(), asyncio.Event()
+        at_ms = edge.actor.at_ms if edge is not None and edge.actor is not None else clock.now_ms()
+
+        def time_is_up(now_ms: float) -> None:
+            if edge is None or edge.ended(clock.enter(now_ms)):
+                loop.call_soon_threadsafe(timeout.set)
+
+        cancel = clock.call_at(at_ms + timeout_ms, time_is_up, lazy=False)
+        waiting = asyncio.ensure_future(timeout.wait())
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if running.done():
+            cancel()
             return running.result()
         running.add_done_callback(lambda task: task.cancelled() or task.exception())
         body = b'{"message": "Endpoint request timed out"}'

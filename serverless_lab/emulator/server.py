@@ -102,7 +102,7 @@ def _serve(
     )
     started_at = time.time()
 
-    def status() -> dict[str, Any]:
+    def status(_: bytes) -> dict[str, Any]:
         return {
             "instance_id": instance_id,
             "version": __version__,
@@ -118,18 +118,19 @@ def _serve(
             "environments": plane.counts(),
         }
 
-    def memory() -> dict[str, Any]:
+    def memory(_: bytes) -> dict[str, Any]:
         largest: dict[str, int] = {}
         for name, megabytes in plane.memory_mb().values():
             largest[name] = max(largest.get(name, 0), megabytes)
         return {"largest_environment_mb": largest}
 
-    def stop() -> dict[str, Any]:
+    def stop(_: bytes) -> dict[str, Any]:
         server.should_exit = True
         return {"stopping": instance_id}
 
     edge = Edge(
         adapter.install(),
+        clock,
         {"GET status": status, "GET memory": memory, "POST stop": stop},
         allowed_origins,
         adapter.new_request_id,

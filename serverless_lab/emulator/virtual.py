@@ -183,6 +183,11 @@ class VirtualTime:
         wake_ms, _, _, actor_id = self._sleepers[0]
         return wake_ms if self._actors[actor_id].lazy else None
 
+    @property
+    def promised(self) -> bool:
+        """Whether a load generator has said when it goes on: time then follows it, not the wall clock."""
+        return self._promises > 0
+
     def time_of(self, actor_id: ActorId) -> float:
         return self._actors[actor_id].at_ms
 
@@ -214,8 +219,9 @@ class VirtualTime:
 
     def _change(self, actor_id: ActorId, state: State, at_ms: float) -> _Actor:
         actor = self._actors[actor_id]
-        self._promises += (state is State.PROMISED) - (actor.state is State.PROMISED)
+        self._promises -= _says_when(actor)
         actor.state, actor.at_ms, actor.stamp = state, at_ms, next(self._stamps)
+        self._promises += _says_when(actor)
         return actor
 
     def _limit(self, actor_id: ActorId) -> None:
@@ -223,3 +229,7 @@ class VirtualTime:
         # Among equal times an ACTIVE one sorts first, because it alone keeps a sleeper of the same time asleep.
         rank = -actor.stamp if actor.state is State.ACTIVE else actor.stamp
         heapq.heappush(self._limits, (actor.at_ms, rank, actor_id))
+
+
+def _says_when(actor: _Actor) -> bool:
+    return actor.state is State.PROMISED and actor.at_ms < math.inf
