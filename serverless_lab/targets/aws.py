@@ -41,7 +41,10 @@ class AwsTarget:
             if name.startswith("AWS_ENDPOINT_URL") and environment[name].strip():
                 raise TargetError(f"{name} is {environment[name]}, which is not AWS", hint=ENDPOINT_HINT)
         try:
-            self._session = boto3.Session(profile_name=profile, region_name=region)
+            # boto3 itself reads AWS_DEFAULT_REGION alone; the other SDKs and Lambda say AWS_REGION.
+            self._session = boto3.Session(
+                profile_name=profile, region_name=region or environment.get("AWS_REGION") or None
+            )
             configured = self._session._session.get_scoped_config()
         except BotoCoreError as error:
             raise TargetError(f"target `aws`: {error}", hint="`aws configure list-profiles` shows the ones") from error
