@@ -22,6 +22,8 @@ def open_target(project: Project, name: str, *, region: str | None = None, profi
     from serverless_lab.cli.options import say
     from serverless_lab.emulator import control
 
+    # What the target does not take is refused before anything is started for it.
+    resolve_target("local", local_endpoint="http://127.0.0.1", region=region, profile=profile)
     found, started = control.up(project)
     if started:
         say(f"emulator started: http://127.0.0.1:{found['port']}")
@@ -54,7 +56,10 @@ def target_of(project: Project, deployment: Deployment, *, profile: str | None =
     if found is None:
         return None
     return resolve_target(
-        "local", local_endpoint=f"http://127.0.0.1:{found['port']}", emulator_log=project.emulator_log
+        "local",
+        local_endpoint=f"http://127.0.0.1:{found['port']}",
+        profile=profile,
+        emulator_log=project.emulator_log,
     )
 
 

@@ -43,10 +43,14 @@ def run_all(
     """
     from serverless_lab.cli.context import living_deployment
     from serverless_lab.coldstarts.report import build_report
+    from serverless_lab.scenario import load_scenario, with_request
 
     if scenario is None:
         raise typer.BadParameter("name a --scenario")
     project = Project()
+    chosen = load_scenario(scenario, project.directory)  # looked at before anything is deployed for it
+    if request is not None:
+        with_request(chosen, request)
     deployment, changed = run_deploy(
         project, target_name, template, stack, parse_parameters(parameter), region, profile, yes, quiet=as_json
     )

@@ -1,0 +1,87 @@
+"""`lab doctor` tells what is there, what is not, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serverless_lab.cli.memory import available_mb
+from tests.cli.conftest import Answer, Lab
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.process
+
+
+def states(answer: Answer, target: str) -> dict[str, str]:
+    return {item["subject"]: item["state"] for item in answer.json["findings"] if item["target"] == target}
+
+
+def test_the_embedded_target_is_usable_here_and_the_emulator_is_seen(lab: Lab) -> None:
+    before = lab("doctor", "--target", "local", "--json")
+    assert before.json["usable"] is True
+    assert set(states(before, "local")) == {"Python", "system", "private /tmp", "run queue", "memory", "emulator"}
+    assert "not running" in lab("doctor").out
+    lab("up", "--json")
+    assert "runs on 127.0.0.1:" in lab("doctor").out
+    assert "free" in lab("doctor").out
+
+
+def test_a_localstack_that_does_not_answer_is_unusable_and_the_address_is_told(lab: Lab) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    answer = lab("doctor", "--target", "localstack", "--json", ok=False, AWS_ENDPOINT_URL=nobody)
+    assert answer.code == 1
+    assert answer.json["usable"] is False
+    [finding] = answer.json["findings"]
+    assert nobody in finding["text"]
+    assert "AWS_ENDPOINT_URL" in finding["hint"]
+    # Without --target it is told, and the embedded target decides.
+    assert lab("doctor", "--json", AWS_ENDPOINT_URL=nobody).json["usable"] is True
+
+
+def test_a_standalone_ministack_is_told_from_a_localstack(lab: Lab, ministack: str) -> None:
+    answer = lab("doctor", "--target", "localstack", AWS_ENDPOINT_URL=ministack)
+    assert f"MiniStack 1.5.33 at {ministack}" in answer.out
+    assert "no Init Duration" in answer.out
+
+
+def test_something_else_at_that_address_is_no_localstack(lab: Lab) -> None:
+    port = lab("up", "--json").json["port"]
+    answer = lab("doctor", "--target", "localstack", "--json", ok=False, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}/x")
+    assert answer.json["usable"] is False
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({}, "no region is configured"),
+        ({"AWS_REGION": "eu-central-1"}, "none found"),
+        ({"AWS_REGION": "eu-central-1", "AWS_PROFILE": "nobody"}, "nobody"),
+        ({"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "which is not AWS"),
+    ],
+    ids=["no region", "no credentials", "no such profile", "endpoint override"],
+)
+def test_an_aws_account_that_is_not_configured_is_unusable(lab: Lab, variables: dict[str, str], text: str) -> None:
+    answer = lab("doctor", "--target", "aws", "--json", ok=False, **variables)
+    assert answer.code == 1
+    assert text in " ".join(item["text"] for item in answer.json["findings"])
+    assert all(item["hint"] for item in answer.json["findings"] if item["state"] == "unusable")
+
+
+def test_a_containers_memory_limit_counts_when_it_is_less_than_the_machine_has(tmp_path: Path) -> None:
+    """A container is killed at its own limit, whatever the machine has free."""
+    limits = tmp_path / "cgroup"
+    group = limits / "docker" / "abc"
+    group.mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("0::/docker/abc\n")
+    free_mb = available_mb(limits, own)
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("0\n")
+    (group / "memory.stat").write_text("anon 5\ninactive_file 0\n")
+    assert available_mb(limits, own) == pytest.approx(free_mb, rel=0.5)
+    mb = 1024 * 1024
+    (limits / "docker" / "memory.max").write_text(f"{100 * mb}\n")
+    (limits / "docker" / "memory.current").write_text(f"{70 * mb}\n")
+    (limits / "docker" / "memory.stat").write_text(f"anon 5\ninactive_file {10 * mb}\n")
+    assert available_mb(limits, own) == 40

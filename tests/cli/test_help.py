@@ -1,0 +1,116 @@
+"""What can be had without a deployment: help, version, usage errors, and how quickly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from serverless_lab import __version__
+from serverless_lab.cli.main import app
+from serverless_lab.cli.reference import commands, reference
+from tests.cli.conftest import Lab
+
+HEAVY = (
+    "pandas",
+    "numpy",
+    "boto3",
+    "botocore",
+    "locust",
+    "gevent",
+    "pyarrow",
+    "samtranslator",
+    "yaml",
+    "rich",
+    "pydantic",
+)
+COMMANDS = dict(commands(typer.main.get_command(app), "lab"))
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+pytestmark = pytest.mark.process
+
+
+def test_help_loads_no_heavy_library(lab: Lab) -> None:
+    """Each would add 100 to 300 ms to every command, and Locust patches sockets of the whole process."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "serverless_lab.cli.main", "--help"],
+        cwd=lab.directory,
+        env=lab.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
+
+
+def test_help_answers_at_once(lab: Lab) -> None:
+    """The bar is loose because tests run on busy machines; the benchmark prints the median."""
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        lab("--help")
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 1.0
+
+
+def test_help_names_every_command_in_a_whole_sentence(lab: Lab) -> None:
+    shown = lab("--help").out
+    for name in COMMANDS:
+        assert f"\n  {name.split()[1]} " in shown
+    assert "..." not in shown.partition("\nCommands:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_explains_its_options(name: str) -> None:
+    command: Any = COMMANDS[name]
+    example = [line.strip() for line in command.help.splitlines() if line.strip().startswith("Example: ")]
+    assert len(example) == 1
+    assert example[0].startswith(f"Example: {name}")
+    assert all(option.help for option in command.params)
+    assert "--json" in [word for option in command.params for word in option.opts]
+
+
+def test_the_reference_page_is_what_help_says() -> None:
+    """Write it anew with `python -m serverless_lab.cli.reference > docs/commands.md`."""
+    assert PAGE.read_text() == reference()
+
+
+def test_the_version_is_the_packages(lab: Lab) -> None:
+    assert lab("--version").out == f"lab {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["load"],
+        ["load", "--scenario", "smooth", "--locustfile", "x.py"],
+        ["load", "--bogus"],
+        ["load", "--scenario"],
+        ["up", "--port", "99999"],
+        ["up", "--port", "http"],
+        ["invoke"],
+        ["run"],
+        ["coldstarts", "report", "--csv", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_line_that_cannot_be_meant_exits_with_2_and_names_the_help(lab: Lab, words: list[str]) -> None:
+    answer = lab.refused(*words, code=2)
+    assert "--help`" in answer.hint
+    assert list(lab.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[], ["coldstarts"]], ids=["lab", "lab coldstarts"])
+def test_a_group_without_a_command_shows_its_help(lab: Lab, words: list[str]) -> None:
+    answer = lab(*words, ok=False)
+    assert answer.code == 2
+    assert "Commands:" in answer.out + answer.err
