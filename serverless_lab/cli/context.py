@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from serverless_lab.errors import BadInput
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
@@ -13,12 +15,20 @@ if TYPE_CHECKING:
 STACK_NAME_MAX = 48  # the bundled stack puts function names behind it, and those may have 64 characters
 
 
-def open_target(project: Project, name: str, *, region: str | None = None, profile: str | None = None) -> Target:
-    """The target called `name`; the embedded emulator is started when it is asked for and not running."""
+def open_target(
+    project: Project, name: str, last: Deployment | None, *, region: str | None = None, profile: str | None = None
+) -> Target:
+    """The target called `name`, to deploy to; the embedded emulator is started when it is not running.
+
+    Args:
+        last: the last deployment when it was made on this target: the address is the same unless one is set.
+    """
     from serverless_lab.targets import resolve_target
 
     if name != "local":
-        return resolve_target(name, region=region, profile=profile)
+        named = any(os.environ.get(variable) for variable in ("AWS_ENDPOINT_URL", "LOCALSTACK_HOST"))
+        environment = os.environ if named or last is None else _environment(last)
+        return resolve_target(name, region=region, profile=profile, environment=environment)
     from serverless_lab.cli.options import say
     from serverless_lab.emulator import control
 
@@ -44,12 +54,23 @@ def embedded_instance(project: Project) -> str | None:
 
 
 def target_of(project: Project, deployment: Deployment, *, profile: str | None = None) -> Target | None:
-    """Where `deployment` was made; None when the embedded emulator is not running."""
+    """Where `deployment` was made; None when the embedded emulator is not running.
+
+    That is the address and the account it was made at, whatever the environment says today: a stack of the same name
+    may be somewhere else too.
+
+    Raises:
+        BadInput: the credentials are those of another account.
+    """
     from serverless_lab.targets import resolve_target
 
     if deployment.target != "local":
-        region = deployment.region
-        return resolve_target(deployment.target, region=region, profile=profile)
+        target = resolve_target(
+            deployment.target, region=deployment.region, profile=profile, environment=_environment(deployment)
+        )
+        if deployment.target == "aws":
+            check_account(deployment, target.account_id())
+        return target
     from serverless_lab.emulator import control
 
     found = control.status(project)
@@ -61,6 +82,22 @@ def target_of(project: Project, deployment: Deployment, *, profile: str | None =
         profile=profile,
         emulator_log=project.emulator_log,
     )
+
+
+def _environment(deployment: Deployment) -> dict[str, str]:
+    """The process environment, with the address of the emulator that `deployment` was made on."""
+    found = {} if deployment.endpoint_url is None else {"AWS_ENDPOINT_URL": deployment.endpoint_url}
+    return {**os.environ, **found}
+
+
+def check_account(deployment: Deployment, account_id: str) -> None:
+    """Raises BadInput when `account_id` is not the one that has `deployment`."""
+    if account_id != deployment.account_id:
+        raise BadInput(
+            f"stack `{deployment.stack_name}` is in account {deployment.account_id}, and these are credentials of "
+            f"{account_id}",
+            hint="name the right --profile",
+        )
 
 
 def living_deployment(project: Project, *, profile: str | None = None) -> tuple[Deployment, Target]:

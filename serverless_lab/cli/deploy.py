@@ -97,7 +97,7 @@ def run_deploy(
     # Looked at before anything is started: a mistake in the template leaves nothing behind.
     checked = read_template(path)
     checked.artifacts(checked.parameter_values(parameters))
-    target = open_target(project, name, region=region or (last.region if last else None), profile=profile)
+    target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
     if name == "aws":
         _confirm_account(target, f"deploy stack {stack_name}", yes)
     with StackProgress(stderr_console(), quiet=quiet) as view:

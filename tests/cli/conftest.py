@@ -24,12 +24,12 @@ COMMAND_TIMEOUT_S = 120
 
 QUICK_SCENARIO = """
 name: quick
-description: 40 requests in two seconds
+description: 40 requests in a second
 seed: 7
 client_timeout: 30s
 phases:
   - name: all
-    duration: 2s
+    duration: 1s
     law: poisson
     count: 40
 mix:
