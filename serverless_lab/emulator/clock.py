@@ -325,11 +325,11 @@ class VirtualActor:
     def at_ms(self) -> float:
         return self._clock.time.time_of(self.actor_id)
 
-    def sleep_until(self, at_ms: float) -> None:
+    def sleep_until(self, at_ms: float, *, lazy: bool = False) -> None:
         woken = threading.Event()
         with self._clock._lock:
             self._clock._wake[self.actor_id] = woken.set
-            self._clock.time.sleep(self.actor_id, at_ms)
+            self._clock.time.sleep(self.actor_id, at_ms, lazy=lazy)
             self._clock.settle()
         woken.wait()
 

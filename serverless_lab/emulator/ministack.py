@@ -1,4 +1,4 @@
-"""The one module that knows MiniStack exists.
+"""What stands between MiniStack and us: with `ministack_time`, the only module that knows it.
 
 MiniStack (https://github.com/ministackorg/ministack) serves every AWS service but the execution of functions. It runs
 in this process as an ASGI app, and a few of its functions are replaced by ours:
@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serverless_lab import quotas
-from serverless_lab.emulator.clock import Actor, Clock
+from serverless_lab.emulator import ministack_time
+from serverless_lab.emulator.clock import Actor, Clock, VirtualClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
     ExecutionEnvironment,
@@ -32,6 +33,7 @@ from serverless_lab.emulator.environments import (
     InvokeRequest,
     RuntimeSettings,
 )
+from serverless_lab.emulator.ministack_time import carried_actor
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.errors import BadInput
@@ -116,6 +118,8 @@ class Adapter:
         apigateway_v1._invoke_lambda_proxy_v1 = with_integration_timeout(
             apigateway_v1._invoke_lambda_proxy_v1, self.clock
         )
+        if isinstance(self.clock, VirtualClock):
+            ministack_time.install(self.clock)
         found: Callable[..., Awaitable[None]] = app.app
         return found
 
@@ -142,7 +146,9 @@ class Adapter:
             function_arn=config.get("FunctionArn", ""),
             client_context=edge.client_context if edge is not None and first and edge.invoke_api else None,
         )
-        actor = edge.actor if edge is not None and first and edge.actor is not None else self.clock.enter()
+        carrier = carried_actor.get()
+        own = edge.actor if edge is not None and first else None
+        actor = own or carrier or self.clock.enter()
         try:
             carried = self.plane.invoke(
                 version, request, lambda chosen_id: self._environment(chosen_id, settings), actor
@@ -150,7 +156,7 @@ class Adapter:
         finally:
             if edge is not None and first:
                 edge.ended(actor)
-            else:
+            elif actor is not carrier:
                 actor.leave()
         if isinstance(carried, ThrottleReason):
             return _throttled(carried)
