@@ -175,10 +175,12 @@ class VirtualClock:
         threading.Thread(target=self._watch, name="lab-clock-watch", daemon=True).start()
 
     def now_ms(self) -> float:
-        return self.time.now_ms
+        with self._lock:
+            self._keep_pace()
+            return self.time.now_ms
 
     def epoch_ms(self, at_ms: float | None = None) -> int:
-        return int(self._epoch_ms + (self.time.now_ms if at_ms is None else at_ms))
+        return int(self._epoch_ms + (self.now_ms() if at_ms is None else at_ms))
 
     def enter(self, at_ms: float | None = None) -> VirtualActor:
         with self._lock:
@@ -222,7 +224,7 @@ class VirtualClock:
         """A job calls another and waits: an actor for the callee at the caller's time; the caller lends its token."""
         meter = self._meters[caller]
         with self._lock:
-            at_ms = meter.start_ms + meter.elapsed_ms()
+            at_ms = meter.start_ms + meter.elapsed_ms(time.monotonic_ns())
             self.time.progress(caller, at_ms)
             callee = self.time.enter(at_ms)
             self.time.park(caller)
@@ -308,8 +310,7 @@ class VirtualClock:
         for actor_id, meter in list(self._meters.items()):
             if self.time.state_of(actor_id) is not State.RUNNING:
                 continue
-            # A little less than measured: run-queue wait is told late, and time must not go back.
-            self.time.progress(actor_id, meter.start_ms + meter.elapsed_ms() - 2.0)
+            self.time.progress(actor_id, meter.start_ms + meter.surely_ms())
             if meter.is_blocked():
                 self.time.return_token(actor_id)
 

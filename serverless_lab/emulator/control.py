@@ -28,6 +28,7 @@ FIRST_PORT = 4600
 PORTS = 200
 START_SECONDS = 90  # the first start on a machine prepares the runtime directory
 STOP_SECONDS = 20
+BACKLOG = 2048
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class UpOptions:
     tokens: int | None = None
     allowed_origins: tuple[str, ...] = ()
 
-    def arguments(self, port: int) -> list[str]:
+    def arguments(self, listener: int) -> list[str]:
         given = {
-            "--port": port,
+            "--listener": listener,
             "--idle-lifetime-ms": self.idle_lifetime_ms,
             "--account-concurrency": self.account_concurrency,
             "--seed": self.seed,
@@ -82,8 +83,8 @@ def up(project: Project, options: UpOptions | None = None) -> tuple[dict[str, An
                     hint="stop it first: `lab down`",
                 )
             return running, False
-        port = _free_port(options.port)
-        return _start(project, options, port), True
+        with _listen(options.port) as listener:
+            return _start(project, options, listener), True
 
 
 def down(project: Project) -> bool:
@@ -101,9 +102,13 @@ def down(project: Project) -> bool:
         if _ask(running["port"], "POST", "stop") is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        if not _wait_until(lambda: _ask(running["port"], "GET", "status") is None and not _alive(pid), STOP_SECONDS):
+        if not _wait_until(
+            lambda: _ask(running["port"], "GET", "status") is None and not _alive(pid),
+            STOP_SECONDS,
+        ):
             raise EmulatorError(
-                f"the emulator (process {pid}) does not stop", hint=f"kill -9 {pid}; its functions end with it"
+                f"the emulator (process {pid}) does not stop",
+                hint=f"kill -9 {pid}; its functions end with it",
             )
         project.emulator_file.unlink(missing_ok=True)
         return True
@@ -115,11 +120,18 @@ def largest_environment_mb(port: int) -> dict[str, int]:
     return dict(found.get("largest_environment_mb", {}))
 
 
-def _start(project: Project, options: UpOptions, port: int) -> dict[str, Any]:
+def _start(project: Project, options: UpOptions, listener: socket.socket) -> dict[str, Any]:
+    port = listener.getsockname()[1]
     project.state.mkdir(parents=True, exist_ok=True)
     with project.emulator_log.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serverless_lab.emulator.server", *options.arguments(port)],
+            [
+                sys.executable,
+                "-m",
+                "serverless_lab.emulator.server",
+                *options.arguments(listener.fileno()),
+            ],
+            pass_fds=(listener.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -127,6 +139,7 @@ def _start(project: Project, options: UpOptions, port: int) -> dict[str, Any]:
             cwd="/",
             start_new_session=True,
         )
+    listener.close()
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -142,7 +155,8 @@ def _start(project: Project, options: UpOptions, port: int) -> dict[str, Any]:
         time.sleep(0.05)
     process.kill()
     raise EmulatorError(
-        f"the emulator did not answer within {START_SECONDS} s", hint=f"see its log: {project.emulator_log}"
+        f"the emulator did not answer within {START_SECONDS} s",
+        hint=f"see its log: {project.emulator_log}",
     )
 
 
@@ -152,22 +166,27 @@ def _clean_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def _free_port(wanted: int | None) -> int:
+def _listen(wanted: int | None) -> socket.socket:
+    """A listening socket that the emulator inherits: a port that was only found free could be taken meanwhile."""
     for port in [wanted] if wanted is not None else range(FIRST_PORT, FIRST_PORT + PORTS):
-        with socket.socket() as probe:
-            # Without SO_REUSEADDR ports of connections that have just ended look taken; a listener still refuses.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        listener = socket.socket()
+        # Without SO_REUSEADDR ports of connections that have just ended look taken; a listener still refuses.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            continue
+        return listener
     if wanted is not None:
         raise EmulatorError(
-            f"port {wanted} on 127.0.0.1 is in use", hint="choose another: `lab up --port N`, or leave --port away"
+            f"port {wanted} on 127.0.0.1 is in use",
+            hint="choose another: `lab up --port N`, or leave --port away",
         )
     raise EmulatorError(
-        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}", hint="name one: `lab up --port N`"
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}",
+        hint="name one: `lab up --port N`",
     )
 
 

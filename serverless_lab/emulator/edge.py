@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import json
 import re
@@ -205,6 +206,7 @@ async def _body(receive: Receive) -> bytes:
             return bytes(body)
 
 
+@functools.lru_cache(maxsize=256)
 def is_local_host(host: str) -> bool:
     """Whether a Host header names this machine: a loopback address, localhost, or a name below localhost."""
     name = host.strip().lower()

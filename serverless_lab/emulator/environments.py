@@ -253,7 +253,7 @@ class ExecutionEnvironment:
         meter = self._phase.meter
         while True:
             heard = process.wait(time.monotonic_ns() + meter.patience_ns(limit_ms))
-            elapsed_ms = meter.elapsed_ms(None if isinstance(heard, TimedOut) else heard.at_ns)
+            elapsed_ms = meter.surely_ms() if isinstance(heard, TimedOut) else meter.elapsed_ms(heard.at_ns)
             if elapsed_ms >= limit_ms:
                 return TimedOut(), limit_ms
             if not isinstance(heard, TimedOut):
@@ -279,7 +279,7 @@ class ExecutionEnvironment:
         """Hand the event over and hear the answer: (payload, after how many ms, what failed, FunctionError)."""
         process, limit_ms = self._process, self.function.timeout_ms
         assert process is not None
-        left_ms = limit_ms - self._phase.meter.elapsed_ms()
+        left_ms = limit_ms - self._phase.meter.surely_ms()
         process.answer(
             runtime_api.next_response(
                 request_id=request.request_id,

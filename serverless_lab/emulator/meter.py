@@ -32,8 +32,11 @@ class Meter(Protocol):
     def begin(self, pid: int, born_ns: int | None = None) -> None:
         """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`."""
 
-    def elapsed_ms(self, at_ns: int | None = None) -> float:
-        """How long the job has taken at `at_ns`, or until now."""
+    def elapsed_ms(self, at_ns: int) -> float:
+        """How long the job had taken at `at_ns`, when it was just heard of."""
+
+    def surely_ms(self) -> float:
+        """How long the job has taken at least, of one that has not been heard of for a while."""
 
     def patience_ns(self, limit_ms: float) -> int:
         """How long to wait for real before asking again whether `limit_ms` has passed."""
@@ -49,11 +52,14 @@ class WallMeter:
     def begin(self, pid: int, born_ns: int | None = None) -> None:
         self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
 
-    def elapsed_ms(self, at_ns: int | None = None) -> float:
-        return ((time.monotonic_ns() if at_ns is None else at_ns) - self._began_ns) / 1e6
+    def elapsed_ms(self, at_ns: int) -> float:
+        return (at_ns - self._began_ns) / 1e6
+
+    def surely_ms(self) -> float:
+        return self.elapsed_ms(time.monotonic_ns())
 
     def patience_ns(self, limit_ms: float) -> int:
-        return max(0, int((limit_ms - self.elapsed_ms()) * 1e6))
+        return max(0, int((limit_ms - self.surely_ms()) * 1e6))
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,10 @@ class VirtualMeter:
         self._opened_ns = 0
         self._group_ms = 0.0
         self._windows = 0
-        self._cpu_seen_ns = 0
-        self._cpu_moved_ns = self._began_ns
+        self._asleep_ns = 0
+        self._asleep_since_ns: int | None = None
+        self._looked_ns = self._began_ns
+        self._looked_asleep = False
 
     def begin(self, pid: int, born_ns: int | None = None) -> None:
         with self._lock:
@@ -120,29 +128,47 @@ class VirtualMeter:
             self._base = Usage(0, 0) if born_ns is not None else usage(pid) or Usage(0, 0)
             self._last = self._base
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
-            self._cpu_moved_ns = time.monotonic_ns()
+            self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
 
-    def elapsed_ms(self, at_ns: int | None = None) -> float:
+    def elapsed_ms(self, at_ns: int) -> float:
         with self._lock:
-            return self._elapsed_ms(time.monotonic_ns() if at_ns is None else at_ns)
+            return self._elapsed_ms(at_ns)
+
+    def surely_ms(self) -> float:
+        """CPU time used so far, and the time it was seen asleep.
+
+        Not wall time less the rest: the kernel tells how long a thread waited for a CPU only when it has got one, so a
+        job that is held up by a busy host would look as if it slept.
+        """
+        with self._lock:
+            self._look()
+            return (
+                (self._last.cpu_ns - self._base.cpu_ns) * self._factor / 1e6 + self._asleep_ns / 1e6 + self._modelled_ms
+            )
 
     def patience_ns(self, limit_ms: float) -> int:
-        left_ms = limit_ms - self.elapsed_ms()
+        left_ms = limit_ms - self.surely_ms()
         # CPU time counts for more than it lasts, so look again before the limit could have been reached.
         return int(min(max(left_ms / max(self._factor, 1.0), 2.0), 1_000.0) * 1e6)
 
     def is_blocked(self) -> bool:
-        """Whether the job has used no CPU for a while: it sleeps, or waits for something outside."""
+        """Whether the job has been asleep for a while: it waits for something outside, and needs no CPU."""
         with self._lock:
-            if self._pid is None:
-                return False
-            found = usage(self._pid)
-            now_ns = time.monotonic_ns()
-            if found is None or found.cpu_ns - self._cpu_seen_ns > 200_000:
-                self._cpu_seen_ns = self._cpu_seen_ns if found is None else found.cpu_ns
-                self._cpu_moved_ns = now_ns
-                return False
-            return not self._open and now_ns - self._cpu_moved_ns > BLOCKED_AFTER_NS
+            return self._asleep_since_ns is not None and time.monotonic_ns() - self._asleep_since_ns > BLOCKED_AFTER_NS
+
+    def _look(self) -> None:
+        """Note whether the process sleeps, and for how long it has since the last look."""
+        now_ns = time.monotonic_ns()
+        found = None if self._pid is None else usage(self._pid)
+        asleep = found is not None and self._pid is not None and not self._open and _is_asleep(self._pid)
+        if found is not None:
+            if asleep and self._looked_asleep and found.cpu_ns == self._last.cpu_ns:
+                self._asleep_ns += now_ns - self._looked_ns
+                self._asleep_since_ns = self._asleep_since_ns or self._looked_ns
+            else:
+                self._asleep_since_ns = None
+            self._last = found
+        self._looked_ns, self._looked_asleep = now_ns, asleep
 
     @contextlib.contextmanager
     def service(self, model_ms: float) -> Iterator[None]:
@@ -203,6 +229,17 @@ def _cpu_clock(pid: int) -> int:
 
 def _threads(pid: int) -> list[str]:
     return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - called for every invocation, and Path would cost more
+
+
+def _is_asleep(pid: int) -> bool:
+    """Whether no thread of the process runs, or waits for a CPU to run on."""
+    try:
+        return all(
+            Path(f"/proc/{pid}/task/{thread}/stat").read_bytes().rpartition(b") ")[2][:1] not in b"R"
+            for thread in _threads(pid)
+        )
+    except OSError:
+        return False
 
 
 def _children(pid: int, thread: str) -> list[int]:

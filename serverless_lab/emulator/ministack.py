@@ -6,7 +6,8 @@ in this process as an ASGI app, and a few of its functions are replaced by ours:
 * `lambda_svc._execute_function_dispatch`: every invocation, whatever sent it, passes there, on a thread of its own;
 * `lambda_svc.invalidate_worker`: called when a function's code or configuration changes, or it is deleted;
 * `lambda_svc._reserved_concurrency` and its account cap: our scheduler counts, so MiniStack must not;
-* `apigateway_v1._lambda_proxy_response` and `_invoke_lambda_proxy_v1`: API Gateway's error bodies and its timeout.
+* `apigateway_v1._lambda_proxy_response` and `_invoke_lambda_proxy_v1`: API Gateway's error bodies and its timeout;
+* `apigateway_v1._import_operation`: keeps the timeout that an OpenAPI body gives an integration.
 
 `tests/emulator/test_ministack_contract.py` fails when a new version of MiniStack moves one of these.
 """
@@ -118,6 +119,7 @@ class Adapter:
         apigateway_v1._invoke_lambda_proxy_v1 = with_integration_timeout(
             apigateway_v1._invoke_lambda_proxy_v1, self.clock
         )
+        apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
         found: Callable[..., Awaitable[None]] = app.app
@@ -354,26 +356,45 @@ def with_integration_timeout(invoke: Callable[..., Awaitable[Any]], clock: Clock
 
     async def invoke_in_time(integration: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         timeout_ms = int(integration.get("timeoutInMillis") or quotas.INTEGRATION_TIMEOUT_DEFAULT_MS)
+        edge, loop, timeout = edge_request.get() or EdgeRequest(), asyncio.get_running_loop(), asyncio.Event()
+        own_actor = edge.actor is None
+        if edge.actor is None:
+            edge.actor = clock.enter()  # holds time until the invocation, on a thread of its own, takes over
         running = asyncio.ensure_future(invoke(integration, *args, **kwargs))
-        edge, loop, timeout = edge_request.get(), asyncio.get_running_loop(), asyncio.Event()
-        at_ms = edge.actor.at_ms if edge is not None and edge.actor is not None else clock.now_ms()
 
         def time_is_up(now_ms: float) -> None:
-            if edge is None or edge.ended(clock.enter(now_ms)):
+            if edge.ended(clock.enter(now_ms)):
                 loop.call_soon_threadsafe(timeout.set)
 
-        cancel = clock.call_at(at_ms + timeout_ms, time_is_up, lazy=False)
+        cancel = clock.call_at(edge.actor.at_ms + timeout_ms, time_is_up, lazy=False)
         waiting = asyncio.ensure_future(timeout.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if running.done():
             cancel()
+            if own_actor and not edge.invoked:
+                edge.ended(edge.actor)
             return running.result()
         running.add_done_callback(lambda task: task.cancelled() or task.exception())
         body = b'{"message": "Endpoint request timed out"}'
         return 504, {"Content-Type": "application/json", "x-amzn-ErrorType": "InternalServerErrorException"}, body
 
     return invoke_in_time
+
+
+def keeping_timeout(import_operation: Callable[..., None]) -> Callable[..., None]:
+    """`import_operation`, which takes an operation of an OpenAPI body, with the integration's timeoutInMillis kept."""
+
+    def import_with_timeout(api_id: str, resource_id: str, http_method: str, operation: Any, *args: Any) -> None:
+        from ministack.services import apigateway_v1
+
+        import_operation(api_id, resource_id, http_method, operation, *args)
+        asked = ((operation or {}).get("x-amazon-apigateway-integration") or {}).get("timeoutInMillis")
+        method = apigateway_v1._resources[api_id][resource_id]["resourceMethods"][http_method]
+        if asked is not None and method.get("methodIntegration"):
+            method["methodIntegration"]["timeoutInMillis"] = int(asked)
+
+    return import_with_timeout
 
 
 def configure(port: int) -> None:

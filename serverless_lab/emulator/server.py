@@ -1,6 +1,6 @@
 """The emulator's process: MiniStack, the Lambda plane and the edge behind one loopback port.
 
-`python -m serverless_lab.emulator.server --port N` serves until it is told to stop; `control` starts and stops it.
+It serves on the listening socket that `control` hands to it, until it is told to stop.
 """
 
 from __future__ import annotations
@@ -31,30 +31,21 @@ from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.emulator.process import can_have_private_tmp
 from serverless_lab.emulator.scheduler import Scheduler
 
-BACKLOG = 2048
-
 
 def serve(
-    port: int,
+    listener: socket.socket,
     options: SchedulerOptions,
     seed: int | None,
     allowed_origins: list[str],
     clock_name: str = "wall",
     tokens: int | None = None,
 ) -> None:
-    """Serve on 127.0.0.1:`port` until SIGTERM, SIGINT or POST /_lab/stop.
+    """Serve on `listener`, a listening socket on 127.0.0.1, until SIGTERM, SIGINT or POST /_lab/stop.
 
     Args:
         clock_name: `virtual` or `wall`.
         tokens: with the virtual clock, how many jobs really execute at once; as many as there are cores by default.
-
-    Raises:
-        OSError: the port is taken.
     """
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(BACKLOG)
     port = listener.getsockname()[1]
 
     from serverless_lab.emulator import ministack
@@ -63,7 +54,17 @@ def serve(
     work = Path(tempfile.mkdtemp(prefix="emulator-", dir=_work_directory()))
     guard = Guard(work)
     try:
-        _serve(listener, port, work, guard, options, seed, allowed_origins, clock_name, tokens)
+        _serve(
+            listener,
+            port,
+            work,
+            guard,
+            options,
+            seed,
+            allowed_origins,
+            clock_name,
+            tokens,
+        )
     finally:
         guard.close()
         shutil.rmtree(work, ignore_errors=True)
@@ -145,6 +146,8 @@ def _serve(
         timeout_keep_alive=120,
         timeout_graceful_shutdown=1,
         server_header=False,
+        date_header=False,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     try:
@@ -181,12 +184,17 @@ def _work_directory() -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="serverless_lab.emulator.server")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument(
+        "--listener",
+        type=int,
+        required=True,
+        help="file descriptor of a listening socket",
+    )
     parser.add_argument("--idle-lifetime-ms", type=float)
     parser.add_argument("--account-concurrency", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--allow-origin", action="append", default=[])
-    parser.add_argument("--clock", choices=("virtual", "wall"), default="wall")
+    parser.add_argument("--clock", choices=("virtual", "wall"), default="virtual")
     parser.add_argument("--tokens", type=int)
     given = parser.parse_args()
     chosen = {
@@ -195,7 +203,14 @@ def main() -> None:
     }
     options = SchedulerOptions(**{name: value for name, value in chosen.items() if value is not None})
     with contextlib.suppress(KeyboardInterrupt):
-        serve(given.port, options, given.seed, given.allow_origin, given.clock, given.tokens)
+        serve(
+            socket.socket(fileno=given.listener),
+            options,
+            given.seed,
+            given.allow_origin,
+            given.clock,
+            given.tokens,
+        )
 
 
 if __name__ == "__main__":

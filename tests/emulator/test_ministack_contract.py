@@ -1,10 +1,13 @@
 """What our adapter takes for granted of MiniStack. When one fails, read serverless_lab/emulator/ministack.py again."""
 
+import importlib
 import inspect
 from importlib import metadata
 
 from ministack import app
-from ministack.services import apigateway_v1, cloudwatch_logs, lambda_svc
+from ministack.services import apigateway_v1, cloudwatch_logs, dynamodb, eventbridge, lambda_svc, scheduler, sqs
+
+from serverless_lab.emulator.ministack_time import SERVICES_WITH_DATES, SERVICES_WITH_THREADS
 
 
 def parameters(function) -> list[str]:
@@ -52,6 +55,21 @@ def test_api_gateway_asks_the_two_functions_we_replace():
     assert "_lambda_proxy_response(result)" in source(apigateway_v1._invoke_lambda_proxy_v1)
     assert "invoke = _invoke_lambda_proxy_v1" in source(apigateway_v1)
     assert parameters(apigateway_v1._invoke_lambda_proxy_v1)[0] == "integration"
+
+
+def test_an_openapi_operation_is_imported_by_the_function_we_wrap():
+    assert parameters(apigateway_v1._import_operation)[:4] == ["api_id", "resource_id", "http_method", "operation"]
+    assert "_import_operation(api_id, resource_id, method.upper(), operation" in source(apigateway_v1)
+
+
+def test_dates_pollers_and_schedules_are_where_virtual_time_replaces_them():
+    """See serverless_lab/emulator/ministack_time.py."""
+    for name in (*SERVICES_WITH_DATES, *SERVICES_WITH_THREADS):
+        assert hasattr(importlib.import_module(f"ministack.services.{name}"), "time"), name
+    assert "esm_wake.set()" in source(sqs) and "esm_wake.set()" in source(dynamodb)
+    assert "_ensure_poller()" in source(lambda_svc)
+    assert "spawn_background(_task" in source(lambda_svc._dispatch_esm_batch)
+    assert parameters(eventbridge._tick_scheduled_rules) == parameters(scheduler._tick_schedules) == []
 
 
 def test_log_groups_are_dictionaries_of_streams_and_events_are_appended_by_one_function():
