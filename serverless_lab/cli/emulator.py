@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from serverless_lab.emulator.control import UpOptions
 
 
+class ClockName(StrEnum):
+    VIRTUAL = "virtual"
+    WALL = "wall"
+
+
 def up(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.  [default: a free one]")
@@ -24,6 +30,14 @@ def up(
     ] = None,
     account_concurrency: Annotated[
         int | None, typer.Option(min=1, help="Invocations at once, all functions together.  [default: 1000]")
+    ] = None,
+    clock: Annotated[
+        ClockName | None,
+        typer.Option(help="virtual: results do not depend on this machine. wall: real time.  [default: virtual]"),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Inits and invocations that really execute at once.  [default: one a core]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of request ids and environment ids.")] = None,
     allow_origin: Annotated[
@@ -42,6 +56,8 @@ def up(
         idle_lifetime_ms=None if idle_lifetime is None else idle_lifetime * 1000,
         account_concurrency=account_concurrency,
         seed=seed,
+        clock=None if clock is None else clock.value,
+        tokens=tokens,
         allowed_origins=tuple(allow_origin or ()),
     )
     project = Project()
@@ -96,7 +112,7 @@ def status(
     if found is None:
         typer.echo("emulator: not running (`lab up` starts it)")
     else:
-        typer.echo(f"emulator: http://127.0.0.1:{found['port']}, process {found['pid']}, clock {found['clock']}")
+        typer.echo(f"emulator: http://127.0.0.1:{found['port']}, process {found['pid']}, {_clock_words(found)}")
         for name, states in sorted(found["environments"].items()):
             counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
             typer.echo(f"  {name}: {counts or 'no environments'}")
@@ -120,6 +136,8 @@ def _check_same(wanted: UpOptions, found: dict[str, Any], project: Project) -> N
     told = {
         "--idle-lifetime": (wanted.idle_lifetime_ms, found["idle_lifetime_ms"]),
         "--account-concurrency": (wanted.account_concurrency, found["account_concurrency"]),
+        "--clock": (wanted.clock, found["clock"]),
+        "--tokens": (wanted.tokens, found["tokens"]),
         "--seed": (wanted.seed, None),
         "--allow-origin": (wanted.allowed_origins or None, None),
     }
@@ -129,6 +147,16 @@ def _check_same(wanted: UpOptions, found: dict[str, Any], project: Project) -> N
             f"the emulator of {project.directory} runs already, and {', '.join(other)} is read when it starts",
             hint="stop it first, its state goes with it: `lab down`",
         )
+
+
+def _clock_words(found: dict[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    if found["clock"] != "virtual":
+        return f"{found['clock']} clock"
+    now = datetime.fromtimestamp(found["now_ms"] / 1000, UTC).isoformat(sep=" ", timespec="seconds")
+    jobs = found["jobs"]
+    return f"virtual clock at {now[:19]} UTC, {jobs['running']} jobs running, {jobs['waiting']} waiting"
 
 
 def _shell_lines(found: dict[str, Any]) -> list[str]:

@@ -110,6 +110,8 @@ def _serve(
             "pid": os.getpid(),
             "port": port,
             "clock": clock.name,
+            "tokens": clock.time.tokens if isinstance(clock, VirtualClock) else None,
+            "jobs": clock.counts() if isinstance(clock, VirtualClock) else None,
             "started_at_ms": int(started_at * 1000),
             "now_ms": clock.epoch_ms(),
             "private_tmp": runtime.private_tmp,
