@@ -25,10 +25,11 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import gevent.event
+import gevent.lock
 import gevent.pool
 from locust import LoadTestShape, User, constant, events, task
 from locust.exception import CatchResponseError
@@ -36,8 +37,9 @@ from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
 from serverless_lab.load.arrivals import Arrival, arrivals, closed_entries, peak_concurrency_estimate
-from serverless_lab.load.dispatcher import Dispatcher, share
-from serverless_lab.load.sender import Connections, exchange
+from serverless_lab.load.dispatcher import Clock, Dispatcher, share
+from serverless_lab.load.participant import HOLD_ID_HEADER, LATENCY_HEADER, ClockLost, Participant, sentence
+from serverless_lab.load.sender import Connections, Reply, exchange
 from serverless_lab.load.templates import Prepared, origin, prepare
 from serverless_lab.scenario import parse_document
 from serverless_lab.targets.base import ENVIRONMENT_ID_HEADER, FUNCTION_REQUEST_ID_HEADER
@@ -47,6 +49,9 @@ HEADERS_VARIABLE = "LAB_LOAD_HEADERS"
 PROGRESS_VARIABLE = "LAB_LOAD_PROGRESS_FD"
 
 MAX_IN_FLIGHT = 4096  # a worker with that many requests open sends the next ones late, and says so
+AHEAD_AT_MOST = 256  # arrivals that a worker has given the emulator before their virtual time
+REAL_TIMEOUT_S = 600.0  # for an answer in virtual time, which says nothing about real time
+BEAT_S = 2.0
 OPEN_AHEAD_AT_MOST = 512
 BURST_WINDOW_MS = 5.0  # arrivals this close together need a connection each
 START_DELAY_S = 0.3
@@ -60,6 +65,7 @@ PLAN = json.loads(Path(os.environ[PLAN_VARIABLE]).read_text(encoding="utf-8"))
 SCENARIO = parse_document(PLAN["scenario"], PLAN["source"])
 EXTRA_HEADERS = json.loads(os.environ.get(HEADERS_VARIABLE, "{}"))
 WORKERS: int = PLAN["workers"]
+VIRTUAL: bool = PLAN["clock"] == "virtual"
 
 
 def end_with_parent(parent: int) -> None:
@@ -131,7 +137,7 @@ class Worker:
         self.timeout_s = SCENARIO.client_timeout_ms / 1000
         self.rows = Rows(Path(PLAN["run_folder"]) / f"rows-{index}.jsonl")
         self.pool = gevent.pool.Pool(MAX_IN_FLIGHT)
-        self.clock = WallClock(time.time())
+        self.clock: Clock = WallClock(time.time())
         self.start_epoch_ms = time.time() * 1000
         self.waiting: dict[int, Arrival] = {}
         self.due_times: list[float] = []
@@ -161,19 +167,23 @@ class Worker:
     def clients(self) -> int:
         return len(range(self.index, SCENARIO.clients, WORKERS))
 
-    def run(self, start_epoch_s: float) -> None:
-        """Sends everything and returns when it is answered; when killed, writes down what was under way."""
+    def begin(self, start_epoch_s: float) -> None:
+        """From here on the clock counts from the run's start."""
         self.clock = WallClock(start_epoch_s)
         self.start_epoch_ms = start_epoch_s * 1000
+
+    def run(self, start_epoch_s: float) -> None:
+        """Sends everything and returns when it is answered; when killed, writes down what was under way."""
+        self.begin(start_epoch_s)
         tell("start", worker=self.index, epoch_ms=int(self.start_epoch_ms))
         ticker = gevent.spawn(self.tick_forever)
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        began_s = time.monotonic()
         dispatcher = None
         try:
             if SCENARIO.model == "closed":
                 self.clock.wait_until(0.0)
-                for _ in range(self.clients()):
-                    self.pool.spawn(self.client)
+                self.start_clients()
             else:
                 dispatcher = Dispatcher(self.schedule, self.clock, self.prepare_visit, self.launch)
                 dispatcher.prepare_ahead()
@@ -184,18 +194,23 @@ class Worker:
             self.pool.kill()
             ticker.kill()
             if dispatcher is not None:
-                for arrival in (*self.waiting.values(), *dispatcher.not_launched(stopped_ms)):
+                due = (arrival for arrival in self.waiting.values() if arrival.at_ms <= stopped_ms)
+                for arrival in (*due, *dispatcher.not_launched(stopped_ms)):
                     self.record_unsent(arrival)
             self.rows.flush()
+            self.end()
             spent = resource.getrusage(resource.RUSAGE_SELF)
             cpu_s = spent.ru_utime + spent.ru_stime - usage.ru_utime - usage.ru_stime
             self.tick()
             tell(
                 "done",
                 worker=self.index,
-                cpu_share=round(cpu_s / max(stopped_ms / 1000, 0.001), 3),
+                cpu_share=round(cpu_s / max(time.monotonic() - began_s, 0.001), 3),
                 in_flight_max=self.in_flight_max,
             )
+
+    def end(self) -> None:
+        """Everything that will be answered is."""
 
     # Open model
 
@@ -242,6 +257,10 @@ class Worker:
 
     # Closed model
 
+    def start_clients(self) -> None:
+        for _ in range(self.clients()):
+            self.pool.spawn(self.client)
+
     def client(self) -> None:
         """One client of the closed model: the next request when the last one has been answered."""
         for number in self.closed_numbers:
@@ -257,7 +276,7 @@ class Worker:
     ) -> None:
         """One request, sent now; its latency counts from `due_ms`."""
         request = prepared.request
-        extra = f"Cookie: {'; '.join(f'{k}={v}' for k, v in cookies.items())}\r\n".encode() if cookies else b""
+        extra = cookie_line(cookies)
         self.sent += 1
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
@@ -266,25 +285,14 @@ class Worker:
             reply = exchange(self.connections, request.method, prepared.payload(extra), self.timeout_s)
         except gevent.GreenletExit:
             waited_ms = self.clock.now_ms() - due_ms
-            self.record(number, phase, prepared, due_ms, sent_ms, waited_ms, None, "stopped before a response")
+            self.record(number, phase, prepared, due_ms, sent_ms, waited_ms, STOPPED)
             raise
         finally:
             self.in_flight -= 1
         latency_ms = self.clock.now_ms() - due_ms
         if cookies is not None and reply.headers is not None:
             keep_cookies(reply.headers.get("set-cookie"), cookies)
-        self.record(
-            number,
-            phase,
-            prepared,
-            due_ms,
-            sent_ms,
-            latency_ms,
-            reply.status_code,
-            reply.error,
-            reply.headers,
-            reply.size,
-        )
+        self.record(number, phase, prepared, due_ms, sent_ms, latency_ms, reply)
 
     def record(
         self,
@@ -294,12 +302,9 @@ class Worker:
         due_ms: float,
         sent_ms: float,
         latency_ms: float,
-        status_code: int | None,
-        error: str | None,
-        headers: Any = None,
-        size: int | None = None,
+        reply: Reply,
     ) -> None:
-        request = prepared.request
+        request, status_code, error, headers, size = prepared.request, *reply[:3], reply.size
         succeeded = status_code is not None and request.accepts(status_code)
         self.finished += 1
         self.failed += not succeeded
@@ -324,7 +329,7 @@ class Worker:
             request_type=request.method,
             name=request.path,
             response_time=latency_ms,
-            response_length=size or 0,
+            response_length=size,
             exception=None if succeeded else CatchResponseError(error or f"status {status_code}"),
             context={},
             response=None,
@@ -357,6 +362,214 @@ class Worker:
             in_flight=self.in_flight,
             latencies=list(latencies.items()),
         )
+
+
+STOPPED = Reply(None, "stopped before a response", None, b"")
+
+
+class Ended(NamedTuple):
+    """An answered request: when that was, after the run's start, and the hold on its end where one was asked for."""
+
+    at_ms: float
+    hold_id: str
+
+
+class HeardTime:
+    """Virtual time as far as answers have told it. Arrivals are sent ahead of it, so nobody waits for it here."""
+
+    def __init__(self) -> None:
+        self.heard_ms = 0.0
+
+    def now_ms(self) -> float:
+        return self.heard_ms
+
+    def wait_until(self, at_ms: float) -> None:
+        gevent.sleep(0)
+
+
+class VirtualWorker(Worker):
+    """Sends ahead what arrives in the emulator's virtual time; see `participant`."""
+
+    def __init__(self, environment: Any, index: int) -> None:
+        super().__init__(environment, index)
+        self.pool = gevent.pool.Pool()  # a session that waits for its turn must not keep an earlier one from its own
+        self.clock = self.time = HeardTime()
+        self.part = Participant(origin(PLAN["clock_url"]))
+        self.room = gevent.lock.BoundedSemaphore(AHEAD_AT_MOST)
+        self.position = 0
+        self.open: Counter[float] = Counter()
+        self.lost: str | None = None
+        self.sender = gevent.getcurrent()
+
+    def prepare(self) -> None:
+        super().prepare()
+        if SCENARIO.model == "open":
+            self.schedule.sort(key=first_ms)
+            self.due_times = [first_ms(arrival) for arrival in self.schedule]
+
+    def begin(self, start_epoch_s: float) -> None:
+        first = self.due_times[0] if self.due_times else 0.0 if SCENARIO.model == "closed" else None
+        zero = self.part.join(PLAN["run"], self.index, WORKERS, first, SCENARIO.quiet_ms)
+        self.start_epoch_ms = zero.epoch_ms
+        self.sender = gevent.getcurrent()
+
+    def end(self) -> None:
+        try:
+            self.part.leave()
+        except ClockLost as error:
+            tell("lost", reason=self.lost or str(error))
+
+    def give_up(self, reason: str) -> None:
+        """Time does not go on for this run as it should: what could still be measured would be wrong."""
+        if self.lost is None:
+            self.lost = reason
+            gevent.spawn(gevent.kill, self.sender, ClockLost(reason))
+
+    def release(self, hold_id: str) -> None:
+        try:
+            self.part.release(hold_id)
+        except ClockLost as error:
+            self.give_up(str(error))
+
+    # Open model
+
+    def launch(self, arrival: Arrival, steps: list[list[Prepared]]) -> None:
+        self.waiting[arrival.number] = arrival
+        self.room.acquire()
+        self.position += 1
+        at_ms = first_ms(arrival)
+        after_ms = self.due_times[self.position] if self.position < len(self.due_times) else None
+        last = len(steps[0]) - 1
+        stamps = [
+            self.part.planned(at_ms, after_ms if place == last else at_ms, hold=len(steps) > 1)
+            for place in range(last + 1)
+        ]
+        self.pool.spawn(self.visit_ahead, arrival, steps, stamps)
+
+    def visit_ahead(self, arrival: Arrival, steps: list[list[Prepared]], stamps: list[bytes]) -> None:
+        del self.waiting[arrival.number]
+        cookies: dict[str, str] = {}
+        due_ms = first_ms(arrival)
+        try:
+            ended = self.send_group(arrival, steps[0], due_ms, cookies, stamps)
+        finally:
+            self.room.release()
+        for place in range(1, len(steps)):
+            due_ms = ended.at_ms + SCENARIO.mix[arrival.entry].steps[place].think_time_ms
+            count, hold = len(steps[place]), place + 1 < len(steps)
+            stamps = [self.part.follow_up(ended.hold_id, due_ms, count=count, hold=hold)] * count
+            ended = self.send_group(arrival, steps[place], due_ms, cookies, stamps)
+
+    def send_group(
+        self, arrival: Arrival, group: list[Prepared], due_ms: float, cookies: dict[str, str], stamps: list[bytes]
+    ) -> Ended:
+        """Requests at the same instant; the end of the last one, the holds of the others released."""
+        number, phase = arrival.number, arrival.phase
+        if len(group) == 1:
+            return self.send_ahead(number, phase, group[0], due_ms, cookies, stamps[0])
+        jobs = [
+            gevent.spawn(self.send_ahead, number, phase, request, due_ms, cookies, stamp)
+            for request, stamp in zip(group, stamps, strict=True)
+        ]
+        try:
+            latest: Ended | None = None
+            for answered, job in enumerate(gevent.iwait(jobs), 1):
+                ended = job.get()
+                if not isinstance(ended, Ended):
+                    raise gevent.GreenletExit
+                # At once: while time stands at the end of this one, the others cannot come to theirs.
+                if answered < len(jobs) and ended.hold_id:
+                    self.release(ended.hold_id)
+                if latest is None or ended.at_ms > latest.at_ms:
+                    latest = ended
+            assert latest is not None
+            return Ended(latest.at_ms, ended.hold_id)
+        finally:
+            gevent.killall(jobs)
+
+    # Closed model
+
+    def start_clients(self) -> None:
+        numbers = list(self.closed_numbers)
+        count = min(self.clients(), len(numbers))
+        self.closed_numbers = iter(numbers[count:])
+        for place, number in enumerate(numbers[:count]):
+            stamp = self.part.planned(0.0, 0.0 if place + 1 < count else None, hold=True)
+            self.pool.spawn(self.client_ahead, number, stamp)
+
+    def client_ahead(self, first: int, stamp: bytes) -> None:
+        number: int | None = first
+        due_ms = 0.0
+        while number is not None:
+            steps = self.prepared(number, self.closed_mix[number], self.start_epoch_ms + due_ms)
+            ended = self.send_ahead(number, "closed", steps[0][0], due_ms, None, stamp)
+            due_ms = ended.at_ms + SCENARIO.think_time_ms
+            stamp = self.part.follow_up(ended.hold_id, due_ms, hold=True)
+            number = next(self.closed_numbers, None)
+        self.release(ended.hold_id)
+
+    # Both
+
+    def send_ahead(
+        self, number: int, phase: str, prepared: Prepared, due_ms: float, cookies: dict[str, str] | None, stamp: bytes
+    ) -> Ended:
+        """One request that arrives at `due_ms`, whenever it is sent."""
+        self.open[due_ms] += 1
+        payload = prepared.payload(cookie_line(cookies) + stamp)
+        try:
+            reply = exchange(self.connections, prepared.request.method, payload, REAL_TIMEOUT_S)
+            told = header(reply.headers, LATENCY_HEADER)
+            if told is None:
+                self.give_up(reply.error or sentence(reply.body) or f"status {reply.status_code} without a latency")
+                raise gevent.GreenletExit
+        except gevent.GreenletExit:
+            if due_ms < self.time.heard_ms:
+                waited_ms = self.time.heard_ms - due_ms
+                self.record(number, phase, prepared, due_ms, due_ms, waited_ms, STOPPED)
+            raise
+        finally:
+            self.open[due_ms] -= 1
+            if not self.open[due_ms]:
+                del self.open[due_ms]
+        latency_ms = float(told)
+        ended = Ended(due_ms + latency_ms, header(reply.headers, HOLD_ID_HEADER) or "")
+        self.time.heard_ms = max(self.time.heard_ms, ended.at_ms)
+        if cookies is not None:
+            keep_cookies(reply.headers.get("set-cookie"), cookies)
+        if latency_ms > SCENARIO.client_timeout_ms:
+            latency_ms = SCENARIO.client_timeout_ms
+            reply = Reply(None, f"timeout after {self.timeout_s:g} s", None, b"")
+        self.record(number, phase, prepared, due_ms, due_ms, latency_ms, reply)
+        return ended
+
+    def tick_forever(self) -> None:
+        beaten_s = time.monotonic()
+        while True:
+            gevent.sleep(TICK_S)
+            self.rows.flush()
+            self.tick()
+            if time.monotonic() - beaten_s >= BEAT_S and not self.open and self.lost is None:
+                beaten_s = time.monotonic()
+                try:
+                    self.part.beat()
+                except ClockLost as error:
+                    self.give_up(str(error))
+
+    def tick(self) -> None:
+        # What is ahead of time has not been sent yet, as far as anybody who watches is concerned.
+        self.in_flight = sum(count for due_ms, count in self.open.items() if due_ms <= self.time.heard_ms)
+        self.in_flight_max = max(self.in_flight_max, self.in_flight)
+        self.sent = self.finished + self.in_flight
+        super().tick()
+
+
+def first_ms(arrival: Arrival) -> float:
+    """When the first requests of an arrival are due: a session may begin with a pause."""
+    return arrival.at_ms + SCENARIO.mix[arrival.entry].steps[0].think_time_ms
+
+
+def cookie_line(cookies: dict[str, str] | None) -> bytes:
+    return f"Cookie: {'; '.join(f'{k}={v}' for k, v in cookies.items())}\r\n".encode() if cookies else b""
 
 
 def two_digits(value: float) -> int:
@@ -440,10 +653,13 @@ class Dispatch(User):
             try:
                 if not 0 <= runner.worker_index < WORKERS:
                     raise RuntimeError(f"worker {runner.worker_index} of {WORKERS}")
-                worker = Worker(self.environment, runner.worker_index)
+                worker = (VirtualWorker if VIRTUAL else Worker)(self.environment, runner.worker_index)
                 worker.prepare()
                 runner.send_message("lab_prepared", {})
                 worker.run(GO.get())
+            except ClockLost as error:
+                log.exception("the emulator dropped this run")
+                tell("lost", reason=str(error))
             except Exception as error:
                 log.exception("the dispatcher failed")
                 tell("crash", worker=runner.worker_index, error=f"{type(error).__name__}: {error}")

@@ -23,6 +23,7 @@ class RunManifest:
     `planned` counts requests that the scenario asks for, `sent` those that went out; `late_ms_*` is how late. A figure
     is None where nothing was sent or, with a user's own locustfile, where nobody knows. `functions` holds
     {"logical_id", "name", "log_group"} of each function of the stack; `instance_id` tells an emulator's lifetime.
+    `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ def begin(
     processes: int,
     started_at_ms: int,
     deployment: Deployment | None,
+    clock: str = "wall",
 ) -> RunManifest:
     """The manifest of a run that starts now. Without a deployment the target is just a URL."""
     return RunManifest(
@@ -114,6 +116,7 @@ def begin(
             for function in (deployment.functions if deployment else ())
         ],
         started_at_ms=started_at_ms,
+        clock=clock,
         planned=planned,
         processes=processes,
         versions=versions(),

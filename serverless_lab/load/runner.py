@@ -17,6 +17,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +49,7 @@ RECENT_S = 5.0
 LOOPBACK = "127.0.0.1"
 # What the load process gets of our environment. It sends plain HTTP: it has no business with AWS credentials.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # an emulator is never behind a proxy
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -73,7 +76,8 @@ class LoadResult:
     """A run that has ended. `planned` is None when only the user's own locustfile knows it.
 
     `latency_ms` and `late_ms` map p50, p90, p95, p99, max to milliseconds. `problems` are sentences for the user.
-    `interrupted`: stopped by a signal; `complete`: every planned request has its row.
+    `interrupted`: stopped by a signal; `complete`: every planned request has its row. `duration_ms` is in the time of
+    the run's clock, `real_duration_ms` what it took here.
     """
 
     run_folder: Path
@@ -87,6 +91,7 @@ class LoadResult:
     latency_ms: dict[str, float]
     late_ms: dict[str, float]
     duration_ms: float
+    real_duration_ms: float
     complete: bool
     interrupted: bool
     problems: tuple[str, ...]
@@ -105,7 +110,9 @@ class LoadResult:
             "by_error": self.by_error,
             "latency_ms": self.latency_ms,
             "late_ms": self.late_ms,
+            "clock": self.manifest.clock,
             "duration_ms": self.duration_ms,
+            "real_duration_ms": self.real_duration_ms,
             "complete": self.complete,
             "interrupted": self.interrupted,
             "problems": list(self.problems),
@@ -123,6 +130,7 @@ def run_load(
     request_override: str | None = None,
     extra_headers: Mapping[str, str] | None = None,
     deployment: Deployment | None = None,
+    virtual: bool | None = None,
     web: bool = False,
     web_port: int = 8089,
 ) -> LoadResult:
@@ -135,6 +143,8 @@ def run_load(
         request_override: `GET /hello`, sent instead of the scenario's mix.
         extra_headers: added to every request; they may be secret and are not written anywhere.
         deployment: what is loaded, for the manifest.
+        virtual: whether arrivals and latencies are in an emulator's virtual time. None asks the emulator, when the
+            deployment is the local target's.
         web: Locust's page on http://127.0.0.1:<web_port>, which stays up after the run until Ctrl-C.
 
     SIGINT and SIGTERM stop the run and keep what was measured: the result then is `interrupted`.
@@ -154,11 +164,16 @@ def run_load(
         raise LoadError(
             f"scenario `{scenario.name}` has no arrivals with seed {seed}", hint="raise its rate, or give a count"
         )
-    if processes is None:
-        processes = default_processes(scenario)
-    processes = max(1, min(processes, scenario.clients or processes, planned))
     if not web:
         _check_reachable(to, base_url)
+    clock_url = (deployment and deployment.endpoint_url) or f"{to.scheme}://{to.authority}"
+    if virtual is None:
+        virtual = deployment is not None and deployment.target == "local" and emulator_clock(clock_url) == "virtual"
+    clock = "virtual" if virtual else "wall"
+    if processes is None:
+        processes = 1 if virtual else default_processes(scenario)
+    # A process without an arrival would have nothing to say about time, or anything else.
+    processes = max(1, min(processes, scenario.clients or len(schedule), planned))
 
     draft = manifests.begin(
         scenario,
@@ -169,8 +184,10 @@ def run_load(
         processes=processes,
         started_at_ms=round(time.time() * 1000),
         deployment=deployment,
+        clock=clock,
     )
     draft.write(run_folder)
+    run = f"{run_folder.name}/{uuid.uuid4().hex[:8]}"
     plan = run_folder / "plan.json"
     write_text(
         plan,
@@ -180,6 +197,9 @@ def run_load(
                 "source": scenario.source,
                 "seed": seed,
                 "base_url": base_url,
+                "clock": clock,
+                "clock_url": clock_url,
+                "run": run,
                 "workers": processes,
                 "run_folder": str(run_folder.resolve()),
                 "parent": os.getpid(),
@@ -203,13 +223,17 @@ def run_load(
     exit_code, interrupted = _run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
 
     files = samples.row_files(run_folder)
-    figures = samples.figures(samples.merge(files, run_folder / samples.FILE_NAME))
+    table = samples.merge(files, run_folder / samples.FILE_NAME)
+    figures = samples.figures(table)
     for file in (*files, plan):
         file.unlink()
     complete = figures.due == planned == figures.sent
-    problems = _problems(scenario, figures, follower, planned, interrupted and not complete)
+    lost = follower.lost
+    if virtual and lost is None and not complete and run in _lost_runs(clock_url):
+        lost = "a load process fell silent"
+    problems = _problems(scenario, figures, follower, planned, interrupted and not complete, virtual, lost)
     started_at_ms = follower.started_at_ms or draft.started_at_ms
-    duration_ms = follower.elapsed_ms
+    duration_ms = samples.last_end_ms(table) if virtual else follower.elapsed_ms
     final = replace(
         draft,
         started_at_ms=started_at_ms,
@@ -224,7 +248,7 @@ def run_load(
         problems=problems,
     )
     final.write(run_folder)
-    if follower.crash or (not complete and not interrupted):
+    if follower.crash or (not complete and not interrupted and lost is None):
         raise _crashed(run_folder, exit_code, follower.crash)
     # Timeouts are a result, and a bad one. That no connection worked at all says nothing about the API.
     if figures.sent and not interrupted and not figures.by_status and "timeout" not in "".join(figures.by_error):
@@ -245,6 +269,7 @@ def run_load(
         latency_ms=figures.latency_ms,
         late_ms=figures.late_ms,
         duration_ms=duration_ms,
+        real_duration_ms=follower.real_ms,
         complete=complete,
         interrupted=interrupted and not complete,
         problems=tuple(problems),
@@ -334,10 +359,29 @@ def run_locustfile(
         latency_ms=latency_ms,
         late_ms={},
         duration_ms=float(ended_at_ms - started_at_ms),
+        real_duration_ms=float(ended_at_ms - started_at_ms),
         complete=not interrupted,
         interrupted=interrupted,
         problems=tuple(problems),
     )
+
+
+def emulator_clock(endpoint_url: str) -> str:
+    """`virtual` or `wall`: the time an embedded emulator keeps; `wall` when nobody there can tell."""
+    return str(_emulator_says(endpoint_url, "status").get("clock", "wall"))
+
+
+def _lost_runs(endpoint_url: str) -> list[str]:
+    return list(_emulator_says(endpoint_url, "clock").get("lost", ()))
+
+
+def _emulator_says(endpoint_url: str, what: str) -> dict[str, Any]:
+    try:
+        with _OPENER.open(f"{endpoint_url}/_lab/{what}", timeout=CONNECT_TIMEOUT_S) as answer:
+            said = json.load(answer)
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def default_processes(scenario: Scenario) -> int:
@@ -499,6 +543,9 @@ class _Follower:
         self.recent: deque[tuple[float, list[list[int]]]] = deque()
         self.started_at_ms: int | None = None
         self.crash: str | None = None
+        self.lost: str | None = None
+        self.started_s: float | None = None
+        self.real_ms = 0.0
         self.cpu_share = 0.0
         self.in_flight_max = 0
 
@@ -509,12 +556,18 @@ class _Follower:
     def read(self, line: str) -> bool:
         """Takes in a line of the load process; False when the run cannot become complete any more."""
         fact = json.loads(line)
+        now_s = time.monotonic()
+        self.started_s = self.started_s or now_s
         match fact["event"]:
             case "start":
                 self.started_at_ms = fact["epoch_ms"]
+                self.started_s = now_s
             case "crash":
                 self.crash = fact["error"]
+            case "lost":
+                self.lost = self.lost or fact["reason"]
             case "done":
+                self.real_ms = (now_s - self.started_s) * 1000
                 self.cpu_share = max(self.cpu_share, fact["cpu_share"])
                 self.in_flight_max = max(self.in_flight_max, fact["in_flight_max"])
             case "tick":
@@ -556,12 +609,23 @@ def _bucket_quantile(buckets: Mapping[float, int], share: float) -> float:
 
 
 def _problems(
-    scenario: Scenario, figures: samples.Figures, follower: _Follower, planned: int, interrupted: bool
+    scenario: Scenario,
+    figures: samples.Figures,
+    follower: _Follower,
+    planned: int,
+    interrupted: bool,
+    virtual: bool,
+    lost: str | None,
 ) -> list[str]:
     problems = []
+    if lost is not None:
+        problems.append(
+            f"the emulator went on without this run ({lost}): {figures.sent} of {planned} requests were measured, "
+            "and those after that moment mean nothing"
+        )
     if interrupted:
         problems.append(f"the run was interrupted: {figures.sent} of {planned} requests were sent")
-    if scenario.quiet_ms:
+    if scenario.quiet_ms and not virtual:
         problems.append(
             f"the quiet period of {_duration(scenario.quiet_ms)} before the run is not simulated in wall time: "
             "environments are as warm as the last requests left them"
@@ -572,7 +636,7 @@ def _problems(
             f"1 % of the requests were sent {late:.0f} ms late or more: the load generator was short of CPU; "
             "try --processes 2, or another machine (latency counts from the intended instant all the same)"
         )
-    if follower.cpu_share > CPU_WARNING_SHARE:
+    if follower.cpu_share > CPU_WARNING_SHARE and not virtual:
         problems.append(
             f"a load process used {follower.cpu_share:.0%} of a CPU: latencies may contain its own delays; "
             "try more --processes"

@@ -154,6 +154,13 @@ def figures(table: pa.Table) -> Figures:
     )
 
 
+def last_end_ms(table: pa.Table) -> float:
+    """When the last answer was in, in ms after the run's start; 0 for nothing."""
+    import pyarrow.compute as pc
+
+    return float(pc.max(pc.add(table["intended_ms"], table["latency_ms"])).as_py() or 0.0)
+
+
 def quantiles(values: Any) -> dict[str, float]:
     """p50, p90, p95, p99 and max of `values`, linear between neighbours; empty for nothing."""
     import numpy as np

@@ -34,7 +34,11 @@ class Reply(NamedTuple):
     status_code: int | None
     error: str | None
     headers: Any
-    size: int
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.body)
 
 
 class Connections:
@@ -124,22 +128,22 @@ def exchange(connections: Connections, method: str, payload: bytes, timeout_s: f
         connection = connections.take()
         connection.sendall(payload)
         response = HTTPSocketResponse(connection, block_size=RECEIVE_BYTES, method=method)
-        size = len(response.read())
+        body = bytes(response.read())
         if not response.message_complete and not _ends_with_connection(response):
             raise HTTPParseError("connection closed within the body")
         if response.should_close():
             connection.close()
         else:
             connections.give_back(connection)
-        return Reply(response.get_code(), None, response, size)
+        return Reply(response.get_code(), None, response, body)
     except gevent.Timeout as fired:
         _close(connection)
         if fired is not timeout:
             raise
-        return Reply(None, f"timeout after {timeout_s:g} s", None, 0)
+        return Reply(None, f"timeout after {timeout_s:g} s", None, b"")
     except (OSError, HTTPParseError) as error:
         _close(connection)
-        return Reply(None, _sentence(error), None, 0)
+        return Reply(None, _sentence(error), None, b"")
     except BaseException:
         _close(connection)
         raise
