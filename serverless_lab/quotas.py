@@ -55,6 +55,11 @@ SERVICE_LATENCY_MS = {
 }
 SERVICE_LATENCY_DEFAULT_MS = 10.0
 
+# Event source mappings ---------------------------------------------------------------------------------------
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html (a base rate of 4 times a second)
+STREAM_POLL_PERIOD_MS = 250.0
+
 # API Gateway REST --------------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
