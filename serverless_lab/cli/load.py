@@ -39,7 +39,11 @@ def load(
     locustfile: Annotated[Path | None, typer.Option(help="Run your own locustfile against the API instead.")] = None,
     users: Annotated[int, typer.Option(min=1, help="With --locustfile: users at once.")] = 10,
     run_time: Annotated[int, typer.Option(min=1, help="With --locustfile: seconds.")] = 60,
+    header: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, sent with every request and written nowhere. Repeatable.")
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Show Locust's page on 127.0.0.1 while it runs.")] = False,
+    web_port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port.")] = 8089,
     force: Force = False,
     profile: Profile = None,
     as_json: AsJson = False,
@@ -53,6 +57,8 @@ def load(
     """
     if (scenario is None) == (locustfile is None):
         raise typer.BadParameter("name one of --scenario and --locustfile")
+    if header and locustfile is not None:
+        raise typer.BadParameter("--header goes with --scenario: a locustfile sets its own headers")
     project = Project()
     result = run_scenario(
         project,
@@ -64,7 +70,9 @@ def load(
         locustfile=locustfile,
         users=users,
         run_time=run_time,
+        headers=named_values(header or []),
         web=web,
+        web_port=web_port,
         force=force,
         profile=profile,
         quiet=as_json,
@@ -77,6 +85,14 @@ def load(
     check_finished(project, result)
 
 
+def named_values(given: list[str]) -> dict[str, str]:
+    """The headers of `--header NAME=VALUE`."""
+    for text in given:
+        if "=" not in text:
+            raise typer.BadParameter(f"--header {text}: write it as NAME=VALUE")
+    return dict(text.split("=", 1) for text in given)
+
+
 def check_finished(project: Project, result: LoadResult) -> None:
     """Leave with an error when the run was stopped, or its emulator ended meanwhile.
 
@@ -87,13 +103,15 @@ def check_finished(project: Project, result: LoadResult) -> None:
 
     if result.interrupted:
         raise typer.Exit(130)
-    if result.manifest.target == "local" and result.failed:
+    if result.manifest.target == "local" and (result.failed or not result.complete):
         deployment = project.deployment_or_none()
         if deployment is not None and embedded_instance(project) != deployment.instance_id:
             raise EmulatorError(
                 f"the emulator ended during run {result.manifest.run_id}; its state and the run's log were in memory",
                 hint=f"`lab deploy` brings it back, then send the load again; its log: {project.emulator_log}",
             )
+    if not result.complete:
+        raise typer.Exit(1)
 
 
 def run_scenario(
@@ -107,7 +125,9 @@ def run_scenario(
     locustfile: Path | None = None,
     users: int = 10,
     run_time: int = 60,
+    headers: dict[str, str] | None = None,
     web: bool = False,
+    web_port: int = 8089,
     force: bool = False,
     profile: str | None = None,
     quiet: bool = False,
@@ -138,6 +158,7 @@ def run_scenario(
                 processes=processes or 1,
                 deployment=deployment,
                 web=web,
+                web_port=web_port,
             )
     else:
         if request is not None:
@@ -152,8 +173,10 @@ def run_scenario(
                 seed=seed,
                 processes=processes,
                 progress=line.update,
+                extra_headers=headers,
                 deployment=deployment,
                 web=web,
+                web_port=web_port,
             )
     return result
 
@@ -196,7 +219,8 @@ def check_memory(project: Project, scenario: Scenario, seed: int | None, force: 
         return
     sizes = control.largest_environment_mb(found["port"])
     size_mb = max(sizes.values(), default=ASSUMED_ENVIRONMENT_MB)
-    count = scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS)
+    width = max(entry.width for entry in scenario.mix)
+    count = scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS, width)
     count = min(count, found["account_concurrency"])
     # Environments of an earlier run hold their memory already, and the scenario's requests will use them first.
     there = max((sum(states.values()) for states in found["environments"].values()), default=0)
@@ -217,13 +241,17 @@ def check_memory(project: Project, scenario: Scenario, seed: int | None, force: 
 def tell(result: LoadResult) -> None:
     """The run in a few lines of words."""
     planned = "" if result.planned is None else f" of {result.planned}"
-    say(f"run {result.manifest.run_id}: {result.sent}{planned} requests in {result.duration_ms / 1000:.1f} s")
+    virtual = result.manifest.clock == "virtual"
+    took = f"{result.duration_ms / 1000:.1f} s"
+    if virtual:
+        took += f" of virtual time in {result.real_duration_ms / 1000:.1f} s"
+    say(f"run {result.manifest.run_id}: {result.sent}{planned} requests in {took}")
     outcomes = [f"{count} x {status}" for status, count in sorted(result.by_status.items())]
     outcomes += [f"{count} x {error}" for error, count in sorted(result.by_error.items())]
     say(f"  {result.succeeded} succeeded, {result.failed} failed" + (f" ({', '.join(outcomes)})" if outcomes else ""))
     if result.latency_ms:
         say("  latency ms: " + _figures(result.latency_ms))
-    if result.late_ms:
+    if result.late_ms and not virtual:
         say("  sent late by ms: " + _figures(result.late_ms))
     for problem in result.problems:
         say(f"  note: {problem}")
