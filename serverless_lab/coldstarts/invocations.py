@@ -321,7 +321,7 @@ class _Stream:
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,
             memory_size_mb=report.memory_size_mb,
-            max_memory_used_mb=report.max_memory_used_mb,
+            max_memory_used_mb=report.max_memory_used_mb or None,  # MiniStack prints 0 where it does not know
             init_duration_ms=init_duration_ms,
             restore_duration_ms=report.restore_duration_ms,
             billed_restore_duration_ms=report.billed_restore_duration_ms,

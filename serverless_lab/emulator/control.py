@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from serverless_lab.errors import EmulatorError
@@ -202,16 +203,12 @@ def _ask(port: int, method: str, name: str) -> dict[str, Any] | None:
 
 
 def _alive(pid: int) -> bool:
+    """Whether the process is there and not merely waiting to be collected, which its parent may never do."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    try:  # a zombie of ours is dead: nobody else will collect it
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
-    except ChildProcessError:
-        return True
+    return state not in (b"Z", b"X")
 
 
 def _wait_until(condition: Any, seconds: float) -> bool:

@@ -194,6 +194,11 @@ class ExecutionEnvironment:
             payload, duration_ms, failure, function_error = self._exchange(request)
         return self._conclude(request, start_event, duration_ms, payload, failure, function_error)
 
+    def kill(self) -> None:
+        """Tell its processes to end at once; `stop` waits for that and tidies up."""
+        if self._process is not None:
+            self._process.signal_end()
+
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
         self._drop_process()

@@ -134,6 +134,8 @@ class LambdaPlane:
             environments = list(self._environments.values())
             self._environments.clear()
         for environment in environments:
+            environment.kill()  # all first, so that they end side by side
+        for environment in environments:
             environment.stop()
 
     def _run_init(self, start: StartEnvironment, ticket: _Ticket, actor: Actor) -> None:

@@ -209,13 +209,17 @@ class RuntimeProcess:
         """The high-water mark of its resident memory and its living children's; 0 when it is gone."""
         return sum(_high_water_mark(pid) for pid in _with_children(self.pid))
 
+    def signal_end(self) -> None:
+        """Send its whole process group the signal that ends it, and do not wait."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """End its whole process group at once and let go of everything; a second call does nothing."""
         if not self._open:
             return
         self._open = False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self.signal_end()
         self._process.wait()
         self._guard.remove(self.pid)
         self.flush()

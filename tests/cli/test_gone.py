@@ -28,6 +28,7 @@ mix:
 
 
 def test_an_emulator_killed_in_the_middle_of_a_run_leaves_no_process_and_a_way_back(lab: Lab) -> None:
+    lab("up", "--clock", "wall")  # in real time a run of five seconds has a middle
     deployment = lab("deploy", "--template", str(HELLO), "--json").json
     running = lab.start("load", "--scenario", lab.scenario(LONG, "long.yaml"))
     assert wait_until(lambda: bool(lab.emulator()["environments"]))
@@ -88,6 +89,7 @@ def test_destroying_what_died_with_its_emulator_is_no_error(lab: Lab) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(lab: Lab) -> None:
+    lab("up", "--clock", "wall")
     lab("deploy", "--template", str(HELLO), "--json")
     running = lab.start("load", "--scenario", lab.scenario(LONG, "long.yaml"))
     assert wait_until(lambda: bool(lab.emulator()["environments"]))
