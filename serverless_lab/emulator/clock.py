@@ -170,7 +170,7 @@ class VirtualClock:
         self._calls: queue.SimpleQueue[tuple[Callable[[float], None], ActorId] | None] = queue.SimpleQueue()
         self._closed = False
         self._pace_anchor = (0.0, time.monotonic_ns())
-        self._promised = False
+        self._driven = False
         threading.Thread(target=self._run_calls, name="lab-clock-calls", daemon=True).start()
         threading.Thread(target=self._watch, name="lab-clock-watch", daemon=True).start()
 
@@ -262,12 +262,12 @@ class VirtualClock:
         self._calls.put(None)
 
     def _keep_pace(self) -> None:
-        """Note how far the wall clock has come, while no load generator says what time it is."""
-        promised = self.time.promised
+        """Note how far the wall clock has come, while nothing drives time."""
+        driven = self.time.driven
         anchor_ms, anchor_ns = self._pace_anchor
-        if promised or self._promised:
+        if driven or self._driven:
             self._pace_anchor = (self.time.now_ms, time.monotonic_ns())
-            self._promised = promised
+            self._driven = driven
             return
         self.time.pace_ms = max(self.time.now_ms, anchor_ms + (time.monotonic_ns() - anchor_ns) / 1e6)
         if not self._meters and self.time.count(State.ACTIVE) == 0:

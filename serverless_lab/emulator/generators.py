@@ -201,6 +201,7 @@ class Generators:
                 self._follow(generator, headers)
             actor = await waiting
         except BaseException:
+            waiting.cancel()  # it leaves when its time comes
             generator.in_flight -= 1
             raise
         return Arrival(generator, at_ms, actor, hold=HOLD in headers)

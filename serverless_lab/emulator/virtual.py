@@ -15,8 +15,9 @@ and in the order of (w, order): the same actors give the same history whatever t
 
 At most `tokens` jobs execute at once, those with the earliest start first. A job that is found blocked lends its token.
 
-While nobody has promised anything (no load generator takes part), lazy sleepers wait until the wall clock has reached
-their time (`pace`): an emulator that nobody loads keeps its idle environments for ten real minutes.
+While nothing drives time (no load generator has promised an arrival, and nothing is certain to happen later), lazy
+sleepers wait until the wall clock has reached their time (`pace`): an emulator that nobody loads keeps its idle
+environments for ten real minutes.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class VirtualTime:
         self._sleepers: list[tuple[float, Order, int, ActorId]] = []
         self._waiting: list[tuple[float, Order, int, ActorId]] = []
         self._tokens_used = 0
-        self._promises = 0
+        self._drivers = 0
+        """Finite promises and sleepers that are not lazy: time is certain to come as far as they are."""
 
     # Entering and leaving -----------------------------------------------------------------------------------
 
@@ -99,8 +101,7 @@ class VirtualTime:
     # What an actor does -------------------------------------------------------------------------------------
 
     def sleep(self, actor_id: ActorId, until_ms: float, order: Order = (), lazy: bool = False) -> None:
-        actor = self._change(actor_id, State.ASLEEP, max(until_ms, self.now_ms))
-        actor.lazy = lazy
+        actor = self._change(actor_id, State.ASLEEP, max(until_ms, self.now_ms), lazy)
         self.return_token(actor_id)
         heapq.heappush(self._sleepers, (actor.at_ms, order, actor.stamp, actor_id))
 
@@ -167,7 +168,7 @@ class VirtualTime:
         limit_ms, limiter = self._earliest_limit()
         if wake_ms > limit_ms or (wake_ms == limit_ms and limiter is State.ACTIVE):
             return None
-        if actor.lazy and self._promises == 0 and wake_ms > max(self.pace_ms, self.now_ms):
+        if actor.lazy and self._drivers == 0 and wake_ms > max(self.pace_ms, self.now_ms):
             return None
         heapq.heappop(self._sleepers)
         self.now_ms = max(self.now_ms, wake_ms)
@@ -178,15 +179,15 @@ class VirtualTime:
     def next_paced_ms(self) -> float | None:
         """When the next sleeper that waits for the wall clock is due; None when there is none or time is promised."""
         self._drop_stale()
-        if self._promises or not self._sleepers:
+        if self._drivers or not self._sleepers:
             return None
         wake_ms, _, _, actor_id = self._sleepers[0]
         return wake_ms if self._actors[actor_id].lazy else None
 
     @property
-    def promised(self) -> bool:
-        """Whether a load generator has said when it goes on: time then follows it, not the wall clock."""
-        return self._promises > 0
+    def driven(self) -> bool:
+        """Whether something is certain to happen: time then goes there, and does not wait for the wall clock."""
+        return self._drivers > 0
 
     def time_of(self, actor_id: ActorId) -> float:
         return self._actors[actor_id].at_ms
@@ -217,11 +218,11 @@ class VirtualTime:
                 return
             heapq.heappop(self._sleepers)
 
-    def _change(self, actor_id: ActorId, state: State, at_ms: float) -> _Actor:
+    def _change(self, actor_id: ActorId, state: State, at_ms: float, lazy: bool = False) -> _Actor:
         actor = self._actors[actor_id]
-        self._promises -= _says_when(actor)
-        actor.state, actor.at_ms, actor.stamp = state, at_ms, next(self._stamps)
-        self._promises += _says_when(actor)
+        self._drivers -= _drives(actor)
+        actor.state, actor.at_ms, actor.lazy, actor.stamp = state, at_ms, lazy, next(self._stamps)
+        self._drivers += _drives(actor)
         return actor
 
     def _limit(self, actor_id: ActorId) -> None:
@@ -231,5 +232,7 @@ class VirtualTime:
         heapq.heappush(self._limits, (actor.at_ms, rank, actor_id))
 
 
-def _says_when(actor: _Actor) -> bool:
-    return actor.state is State.PROMISED and actor.at_ms < math.inf
+def _drives(actor: _Actor) -> bool:
+    if actor.state is State.PROMISED:
+        return actor.at_ms < math.inf
+    return actor.state is State.ASLEEP and not actor.lazy
