@@ -54,8 +54,6 @@ MAX_IN_FLIGHT = 4096  # a worker with that many requests open sends the next one
 AHEAD_AT_MOST = 256  # arrivals that a worker has given the emulator before their virtual time
 REAL_TIMEOUT_S = 600.0  # for an answer in virtual time, which says nothing about real time
 BEAT_S = 2.0
-# documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html (integration timeout, raised)
-ANSWER_AT_MOST_MS = 300_000.0
 OPEN_AHEAD_AT_MOST = 512
 BURST_WINDOW_MS = 5.0  # arrivals this close together need a connection each
 START_DELAY_S = 0.3
@@ -445,22 +443,13 @@ class VirtualWorker(Worker):
         self.room.acquire()
         self.position += 1
         at_ms = first_ms(arrival)
-        after_ms = self.due_times[self.position] if self.position < len(self.due_times) else self.settled_ms()
+        after_ms = self.due_times[self.position] if self.position < len(self.due_times) else None
         last = len(steps[0]) - 1
         stamps = [
             self.part.planned(at_ms, after_ms if place == last else at_ms, hold=len(steps) > 1)
             for place in range(last + 1)
         ]
         self.pool.spawn(self.visit_ahead, arrival, steps, stamps)
-
-    def settled_ms(self) -> float:
-        """When everything has been answered at the latest.
-
-        Promised after the last arrival: while a load generator promises nothing at all, an emulator's timers go at the
-        pace of the wall clock, and what is sent ahead would wait for them.
-        """
-        longest = max(sum(step.think_time_ms + ANSWER_AT_MOST_MS for step in entry.steps) for entry in SCENARIO.mix)
-        return self.due_times[-1] + longest
 
     def visit_ahead(self, arrival: Arrival, steps: list[list[Prepared]], stamps: list[bytes]) -> None:
         del self.waiting[arrival.number]
@@ -508,10 +497,9 @@ class VirtualWorker(Worker):
     def start_clients(self) -> None:
         numbers = list(self.closed_numbers)
         count = self.busy_clients = min(self.clients(), len(numbers))
-        settled_ms = len(numbers) * (SCENARIO.think_time_ms + ANSWER_AT_MOST_MS)
         self.closed_numbers = iter(numbers[count:])
         for place, number in enumerate(numbers[:count]):
-            stamp = self.part.planned(0.0, 0.0 if place + 1 < count else settled_ms, hold=True)
+            stamp = self.part.planned(0.0, 0.0 if place + 1 < count else None, hold=True)
             self.pool.spawn(self.client_ahead, number, stamp)
 
     def client_ahead(self, first: int, stamp: bytes) -> None:

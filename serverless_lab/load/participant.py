@@ -55,10 +55,11 @@ class Participant:
         self._token = str(answer["generator"])
         return Zero(float(answer["origin_epoch_ms"]))
 
-    def planned(self, at_ms: float, next_ms: float, *, hold: bool = False) -> bytes:
-        """Header lines of the next planned request; none comes after it before `next_ms`. Called in order."""
+    def planned(self, at_ms: float, next_ms: float | None, *, hold: bool = False) -> bytes:
+        """Header lines of the next planned request; `next_ms` is the one after it, None for none. Called in order."""
         sequence, self._sequence = self._sequence, self._sequence + 1
-        return self._stamp(at_ms, hold, f"x-lab-sequence: {sequence}\r\nx-lab-next-ms: {next_ms:.6f}\r\n")
+        after = "none" if next_ms is None else f"{next_ms:.6f}"
+        return self._stamp(at_ms, hold, f"x-lab-sequence: {sequence}\r\nx-lab-next-ms: {after}\r\n")
 
     def follow_up(self, hold_id: str, at_ms: float, *, count: int = 1, hold: bool = False) -> bytes:
         """Header lines of each of `count` requests that together use up a hold."""
