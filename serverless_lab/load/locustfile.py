@@ -627,6 +627,11 @@ class Conductor:
         if self.done >= WORKERS:
             self.all_done.set()
 
+    def on_missing(self, count: int) -> None:
+        """Workers that died will not say that they are done."""
+        if count and self.done + count >= WORKERS:
+            self.all_done.set()
+
 
 CONDUCTOR = Conductor()
 GO: gevent.event.AsyncResult = gevent.event.AsyncResult()
@@ -687,6 +692,8 @@ class UntilDone(LoadTestShape):
         # Locust sleeps for what is left of a second after each tick: waiting here ends the run when it is over.
         wait_s = 0.9 if self.asked else 0.0
         self.asked = True
+        if isinstance(self.runner, MasterRunner):
+            CONDUCTOR.on_missing(len(self.runner.clients.missing))
         return None if CONDUCTOR.all_done.wait(timeout=wait_s) else (WORKERS, WORKERS)
 
 
