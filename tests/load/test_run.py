@@ -427,7 +427,9 @@ def test_a_users_own_locustfile_runs_against_the_api(server: ServerProcess, tmp_
     folder.mkdir()
     result = run_locustfile(own, base_url=server.url, run_folder=folder, users=2, spawn_rate=10, run_time_s=1)
     assert result.planned is None
-    assert result.sent == result.succeeded == seen(server)["requests"] > 5
+    assert result.sent == result.succeeded > 5
+    # Locust counts no request that was under way when the time was over: one for each user at most.
+    assert 0 <= seen(server)["requests"] - result.sent <= 2
     assert any("cannot be joined" in problem for problem in result.problems)
     assert RunManifest.read(folder).complete
     with pytest.raises(LoadError, match=r"no locustfile `nowhere\.py`"):
