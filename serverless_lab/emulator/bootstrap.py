@@ -42,6 +42,18 @@ def private_tmp(folder: str) -> None:
     check(libc.mount(os.fsencode(folder), b"/tmp", None, bind, None))
 
 
+def tell_cpu_time(pipe: int) -> None:
+    """Say how much CPU it took to come this far, in a frame of the log pipe.
+
+    The way here is the same in every environment, so it tells how fast this host's CPU is just now.
+    """
+    import time
+
+    frame_type, length = 0x1AB0C0DE, 0
+    frame = frame_type.to_bytes(4, "big") + length.to_bytes(4, "big") + time.process_time_ns().to_bytes(8, "big")
+    os.write(pipe, frame)
+
+
 def main() -> None:
     import json
 
@@ -55,6 +67,9 @@ def main() -> None:
     sys.argv = ["bootstrap", settings["handler"]]
     from awslambdaric.__main__ import main as run
 
+    tell_cpu_time(int(os.environ["_LAMBDA_TELEMETRY_LOG_FD"]))
+    if settings.get("stop_before_handler"):
+        return
     run(sys.argv)
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from serverless_lab.emulator.meter import Meter, VirtualMeter, WallMeter
+from serverless_lab.emulator.meter import Meter, Speedometer, VirtualMeter, WallMeter
 from serverless_lab.emulator.virtual import ActorId, Order, State, VirtualTime
 
 WATCH_MS = 8.0
@@ -154,12 +154,14 @@ class VirtualClock:
 
     Args:
         tokens: how many jobs may really execute at once.
+        speed: how fast this host's CPU is just now.
     """
 
     name = "virtual"
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, speed: Speedometer) -> None:
         self.time = VirtualTime(tokens)
+        self.speed = speed
         self._epoch_ms = time.time() * 1000
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -342,7 +344,7 @@ class VirtualActor:
             clock.time.wait_for_token(self.actor_id)
             clock.settle()
         started.wait()
-        meter = VirtualMeter(self.at_ms, cpu_factor)
+        meter = VirtualMeter(self.at_ms, cpu_factor, clock.speed)
         with clock._lock:
             clock._meters[self.actor_id] = meter
             clock._by_key[key[:KEY_LENGTH]] = self.actor_id

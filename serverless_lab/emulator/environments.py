@@ -233,7 +233,7 @@ class ExecutionEnvironment:
         self._phase.meter.begin(process.pid, process.started_ns)
         init_error: _Failure | None = None
         while True:
-            heard, duration_ms = self._wait(process, limit_ms)
+            heard, duration_ms = self._wait(process, limit_ms, starting=True)
             if isinstance(heard, TimedOut):
                 failure = self._timeout_failure(request_id)
                 break
@@ -253,11 +253,15 @@ class ExecutionEnvironment:
         self._drop_process()
         return failure, duration_ms
 
-    def _wait(self, process: RuntimeProcess, limit_ms: float) -> tuple[Heard | Exited | TimedOut, float]:
+    def _wait(
+        self, process: RuntimeProcess, limit_ms: float, *, starting: bool
+    ) -> tuple[Heard | Exited | TimedOut, float]:
         """What the process says next within `limit_ms` of this phase, and after how many ms."""
         meter = self._phase.meter
         while True:
             heard = process.wait(time.monotonic_ns() + meter.patience_ns(limit_ms))
+            if starting and process.boot_cpu_ns is not None:
+                meter.calibrate(process.boot_cpu_ns)
             elapsed_ms = meter.surely_ms() if isinstance(heard, TimedOut) else meter.elapsed_ms(heard.at_ns)
             if elapsed_ms >= limit_ms:
                 return TimedOut(), limit_ms
@@ -297,7 +301,7 @@ class ExecutionEnvironment:
         )
         self._asked_next = False
         while True:
-            heard, duration_ms = self._wait(process, limit_ms)
+            heard, duration_ms = self._wait(process, limit_ms, starting=False)
             if isinstance(heard, TimedOut):
                 return b"", duration_ms, self._timeout_failure(request.request_id), None
             if isinstance(heard, Exited):

@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,32 @@ BLOCKED_AFTER_NS = 15_000_000
 """A running job that used no CPU for this long lends its token."""
 
 
+class Speedometer:
+    """How fast this host's CPU is just now, against what it was when the machine was first seen.
+
+    Frequency, hyper-threads and neighbours outside a virtual machine change it by half and more within minutes. Every
+    runtime process starts with the same work, so the CPU time of the last few starts tells: their median, because one
+    start alone is noisy.
+
+    Args:
+        reference_ns: CPU time of a start at the reference speed; see `runtime_directory.reference_boot_ns`.
+    """
+
+    SAMPLES = 9
+
+    def __init__(self, reference_ns: int) -> None:
+        self._reference_ns = reference_ns
+        self._boots: deque[int] = deque(maxlen=self.SAMPLES)
+
+    def add(self, boot_ns: int) -> None:
+        self._boots.append(boot_ns)
+
+    def scale(self) -> float:
+        """Seconds at the reference speed for a second on the CPU as it is now; 1 while nothing has been measured."""
+        boots = sorted(self._boots)
+        return self._reference_ns / boots[len(boots) // 2] if boots else 1.0
+
+
 class Meter(Protocol):
     """Measures one job, from `begin` on. `start_ms` is when the job starts, in the emulator's time."""
 
@@ -31,6 +58,9 @@ class Meter(Protocol):
 
     def begin(self, pid: int, born_ns: int | None = None) -> None:
         """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`."""
+
+    def calibrate(self, boot_ns: int) -> None:
+        """The process measured has told how much CPU its start took."""
 
     def elapsed_ms(self, at_ns: int) -> float:
         """How long the job had taken at `at_ns`, when it was just heard of."""
@@ -51,6 +81,9 @@ class WallMeter:
 
     def begin(self, pid: int, born_ns: int | None = None) -> None:
         self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
+
+    def calibrate(self, boot_ns: int) -> None:
+        """Real time is what it is."""
 
     def elapsed_ms(self, at_ns: int) -> float:
         return (at_ns - self._began_ns) / 1e6
@@ -100,12 +133,16 @@ class VirtualMeter:
 
     Args:
         start_ms: when the job starts.
-        cpu_factor: virtual seconds for a second on this host's CPU.
+        cpu_factor: virtual seconds for a second on this host's CPU at its reference speed.
+        speed: how fast that CPU is just now.
     """
 
-    def __init__(self, start_ms: float, cpu_factor: float) -> None:
+    def __init__(self, start_ms: float, cpu_factor: float, speed: Speedometer) -> None:
         self.start_ms = start_ms
-        self._factor = cpu_factor
+        self._cpu_factor = cpu_factor
+        self._speed = speed
+        self._factor = cpu_factor * speed.scale()
+        self._calibrated = False
         self._lock = threading.Lock()
         self._pid: int | None = None
         self._began_ns = time.monotonic_ns()
@@ -128,7 +165,15 @@ class VirtualMeter:
             self._base = Usage(0, 0) if born_ns is not None else usage(pid) or Usage(0, 0)
             self._last = self._base
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
+            self._calibrated = False
             self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
+
+    def calibrate(self, boot_ns: int) -> None:
+        with self._lock:
+            if not self._calibrated:
+                self._calibrated = True
+                self._speed.add(boot_ns)
+                self._factor = self._cpu_factor * self._speed.scale()
 
     def elapsed_ms(self, at_ns: int) -> float:
         with self._lock:

@@ -28,6 +28,9 @@ from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, Runtime
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
 _FRAME_HEADER = struct.Struct(">IIQ")
+BOOT_FRAME = 0x1AB0C0DE
+"""Type of the frame in which our bootstrap tells the CPU time it took."""
+
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _NICENESS = 10  # the emulator's own loop goes first: else a busy host shows up as latency of warm invocations
 
@@ -110,6 +113,8 @@ class RuntimeProcess:
         self._frames = bytearray()
         self.lines: list[tuple[int, bytes]] = []
         """What it wrote, as (epoch ms, message) in the order heard; whoever reads takes them out."""
+        self.boot_cpu_ns: int | None = None
+        """CPU time from its start until the runtime client was loaded, when it has told."""
         self._connections: dict[int, tuple[socket.socket, RequestParser]] = {}
         self._answer_to: socket.socket | None = None
         self._listener = socket.socket()
@@ -296,11 +301,14 @@ class RuntimeProcess:
         while chunk := _read_some(self._frames_fd):
             self._frames += chunk
         while len(self._frames) >= _FRAME_HEADER.size:
-            _, length, microseconds = _FRAME_HEADER.unpack_from(self._frames)
+            frame_type, length, number = _FRAME_HEADER.unpack_from(self._frames)
             end = _FRAME_HEADER.size + length
             if len(self._frames) < end:
                 return
-            self.lines.append((microseconds // 1000, bytes(self._frames[_FRAME_HEADER.size : end])))
+            if frame_type == BOOT_FRAME and self.boot_cpu_ns is None:
+                self.boot_cpu_ns = number
+            else:
+                self.lines.append((number // 1000, bytes(self._frames[_FRAME_HEADER.size : end])))
             del self._frames[:end]
 
     def _add_line(self, line: bytes) -> None:
@@ -342,6 +350,20 @@ def _high_water_mark(pid: int) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def boot_cpu_ns(interpreter: Path, sys_path: list[str]) -> int:
+    """The CPU time of one start of a runtime process, up to where the handler would be loaded."""
+    read, write = os.pipe()
+    try:
+        settings = json.dumps({"sys_path": sys_path, "handler": "", "tmp": None, "stop_before_handler": True})
+        command = [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(_BOOTSTRAP), settings]
+        environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:0", "_LAMBDA_TELEMETRY_LOG_FD": str(write)}
+        subprocess.run(command, pass_fds=(write,), env=environment, check=True, capture_output=True)
+        return int(_FRAME_HEADER.unpack(os.read(read, _FRAME_HEADER.size))[2])
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def can_have_private_tmp(interpreter: Path, folder: Path) -> bool:

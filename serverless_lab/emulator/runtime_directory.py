@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from serverless_lab.errors import EmulatorError
+from serverless_lab.project import write_text
 
 DISTRIBUTIONS = (
     "awslambdaric",
@@ -83,3 +84,24 @@ def prepare(cache: Path | None = None) -> Path:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return home
+
+
+REFERENCE_STARTS = 15
+
+
+def reference_boot_ns(runtime: Path) -> int:
+    """CPU time, in ns, that a start of the runtime takes on this machine at its reference speed.
+
+    Measured once and kept beside the runtime directory, so that all emulators of a machine mean the same by a second of
+    CPU. The fifth part of the starts that was quicker counts: a busy machine only ever makes them slower.
+    """
+    from serverless_lab.emulator.process import boot_cpu_ns
+
+    home = runtime.with_name(runtime.name + ".reference")
+    try:
+        return int(home.read_text())
+    except (FileNotFoundError, ValueError):
+        starts = sorted(boot_cpu_ns(interpreter(), [str(runtime)]) for _ in range(REFERENCE_STARTS))
+        reference = starts[REFERENCE_STARTS // 5]
+        write_text(home, f"{reference}\n")
+        return reference

@@ -27,6 +27,7 @@ from serverless_lab.emulator.clock import Clock, VirtualClock, WallClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import RuntimeSettings
 from serverless_lab.emulator.guard import Guard
+from serverless_lab.emulator.meter import Speedometer
 from serverless_lab.emulator.model import SchedulerOptions
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.emulator.process import can_have_private_tmp
@@ -89,10 +90,15 @@ def _serve(
 
     chance = random.Random(seed)
     cores = len(os.sched_getaffinity(0))
-    clock: Clock = VirtualClock(tokens or cores) if clock_name == "virtual" else WallClock(simultaneous_inits=cores)
+    runtime = _runtime_settings(work, guard)
+    clock: Clock
+    if clock_name == "virtual":
+        speed = Speedometer(runtime_directory.reference_boot_ns(runtime.runtime_directory))
+        clock = VirtualClock(tokens or cores, speed)
+    else:
+        clock = WallClock(simultaneous_inits=cores)
     scheduler = Scheduler(options, lambda: f"{chance.getrandbits(128):032x}")
     plane = LambdaPlane(scheduler, clock)
-    runtime = _runtime_settings(work, guard)
     instance_id = secrets.token_hex(8)
     adapter = ministack.Adapter(
         plane=plane,
@@ -113,6 +119,7 @@ def _serve(
             "clock": clock.name,
             "tokens": clock.time.tokens if isinstance(clock, VirtualClock) else None,
             "jobs": clock.counts() if isinstance(clock, VirtualClock) else None,
+            "cpu_speed": round(1 / clock.speed.scale(), 3) if isinstance(clock, VirtualClock) else None,
             "started_at_ms": int(started_at * 1000),
             "now_ms": clock.epoch_ms(),
             "private_tmp": runtime.private_tmp,

