@@ -127,8 +127,9 @@ class Generators:
         run.generators[worker] = self._generators[generator.token] = generator
         if run.complete:
             for member in run.generators.values():
-                member.spoke_at = time.monotonic()
-                member.actor.promise(run.origin_ms + member.next_ms)
+                if member.token in self._generators:
+                    member.spoke_at = time.monotonic()
+                    member.actor.promise(run.origin_ms + member.next_ms)
         return {
             "generator": generator.token,
             "origin_ms": run.origin_ms,
@@ -168,7 +169,8 @@ class Generators:
         """Drop generators that owe the next move and have been silent for too long. Called now and then."""
         now = time.monotonic()
         for generator in list(self._generators.values()):
-            if generator.in_flight == 0 and now - generator.spoke_at > self._lease_seconds:
+            owes_the_next_move = generator.in_flight == 0 or bool(generator.holds)
+            if owes_the_next_move and now - generator.spoke_at > self._lease_seconds:
                 if generator.run.name not in self.lost:
                     self.lost.append(generator.run.name)
                 self._drop(generator)
@@ -212,7 +214,7 @@ class Generators:
             actor.leave()
             return
         arrival.ended_ms = actor.at_ms
-        if arrival.hold:
+        if arrival.hold and arrival.generator.token in self._generators:
             arrival.hold_id = secrets.token_hex(8)
             arrival.generator.holds[arrival.hold_id] = Hold(actor)
             actor.promise(actor.at_ms)
@@ -256,7 +258,8 @@ class Generators:
         for hold in generator.holds.values():
             hold.actor.leave()
         generator.holds.clear()
-        if all(member.token not in self._generators for member in generator.run.generators.values()):
+        gone = all(member.token not in self._generators for member in generator.run.generators.values())
+        if gone and generator.run.complete:
             self._runs.pop(generator.run.name, None)
 
 

@@ -366,7 +366,7 @@ def with_integration_timeout(invoke: Callable[..., Awaitable[Any]], clock: Clock
             if edge.ended(clock.enter(now_ms)):
                 loop.call_soon_threadsafe(timeout.set)
 
-        cancel = clock.call_at(edge.actor.at_ms + timeout_ms, time_is_up, lazy=False)
+        cancel = clock.call_at(edge.actor.at_ms + timeout_ms, time_is_up, lazy=True)
         waiting = asyncio.ensure_future(timeout.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

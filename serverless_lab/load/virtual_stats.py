@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from locust.exception import CatchResponseError  # noqa: TID253 - as in the locustfile
-from locust.stats import (  # noqa: TID253
+from locust.exception import CatchResponseError
+from locust.stats import (
     CURRENT_RESPONSE_TIME_PERCENTILE_WINDOW,
     HISTORY_STATS_INTERVAL_SEC,
     PERCENTILES_TO_CHART,
@@ -28,7 +28,7 @@ from locust.stats import (  # noqa: TID253
     calculate_response_time_percentile,
     get_readable_percentiles,
 )
-from locust.util.date import format_utc_timestamp  # noqa: TID253
+from locust.util.date import format_utc_timestamp
 
 from serverless_lab.load import samples
 

@@ -194,6 +194,8 @@ def main() -> int:
         for lab in labs:
             lab.directory.mkdir()
         try:
+            # Real time, because that is what this measures: the virtual clock lets one job a core execute.
+            labs[0]("up", "--clock", "wall")
             ours = compare(labs[0], "local")
         finally:
             labs[0].end()

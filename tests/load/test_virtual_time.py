@@ -178,6 +178,21 @@ def test_a_sessions_next_step_follows_the_end_of_the_one_before(api: str, tmp_pa
         assert times[1:] == pytest.approx([ends[0] + 10_000, ends[1]], abs=0.002)
 
 
+def test_an_interrupted_run_lets_the_emulator_go_on(emulator: Emulator, api: str, tmp_path: Path) -> None:
+    told = threading.Event()
+
+    def stop(progress: LoadProgress) -> None:
+        if progress.finished and not told.is_set():
+            told.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # Every request waits for the one before: there is always something left.
+    result = send(api, tmp_path / "run", clients=1, requests=5000, progress=stop)
+    assert result.interrupted and not result.complete and 0 < result.sent < 5000
+    assert not RunManifest.read(result.run_folder).complete
+    assert send(api, tmp_path / "next", phases=[{"law": "burst", "count": 2}]).complete
+
+
 def test_a_killed_load_process_is_dropped_and_its_run_told_as_lost(
     emulator: Emulator, api: str, tmp_path: Path
 ) -> None:
