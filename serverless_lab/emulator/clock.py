@@ -64,8 +64,6 @@ class Clock(Protocol):
     def call_at(self, at_ms: float, call: Callable[[float], None], *, lazy: bool) -> Callable[[], None]:
         """Call `call(at_ms)` then, on a thread of the clock's; gives a way to cancel it. `lazy`: a mere timer."""
 
-    def close(self) -> None: ...
-
 
 class WallClock:
     """Real time.
@@ -85,7 +83,6 @@ class WallClock:
         self._cancelled: set[int] = set()
         self._number = 0
         self._changed = threading.Condition()
-        self._closed = False
         threading.Thread(target=self._run_calls, name="lab-clock", daemon=True).start()
 
     def now_ms(self) -> float:
@@ -105,16 +102,9 @@ class WallClock:
             self._changed.notify()
         return lambda: self._cancelled.add(number)
 
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
     def _run_calls(self) -> None:
         while True:
             with self._changed:
-                if self._closed:
-                    return
                 due_ms = self._calls[0][0] - self.now_ms() if self._calls else None
                 if due_ms is None or due_ms > 0:
                     self._changed.wait(None if due_ms is None else due_ms / 1000)
@@ -169,8 +159,7 @@ class VirtualClock:
         self._meters: dict[ActorId, VirtualMeter] = {}
         self._by_key: dict[str, ActorId] = {}
         self._lent: set[ActorId] = set()
-        self._calls: queue.SimpleQueue[tuple[Callable[[float], None], ActorId] | None] = queue.SimpleQueue()
-        self._closed = False
+        self._calls: queue.SimpleQueue[tuple[Callable[[float], None], ActorId]] = queue.SimpleQueue()
         self._pace_anchor = (0.0, time.monotonic_ns())
         self._driven = False
         threading.Thread(target=self._run_calls, name="lab-clock-calls", daemon=True).start()
@@ -257,12 +246,6 @@ class VirtualClock:
         with self._lock:
             return {state.name.lower(): self.time.count(state) for state in State}
 
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._changed.notify_all()
-        self._calls.put(None)
-
     def _keep_pace(self) -> None:
         """Note how far the wall clock has come, while nothing drives time."""
         driven = self.time.driven
@@ -281,8 +264,8 @@ class VirtualClock:
         return self.time.pace_ms if due_ms is None else min(self.time.pace_ms, due_ms)
 
     def _run_calls(self) -> None:
-        while (item := self._calls.get()) is not None:
-            call, actor_id = item
+        while True:
+            call, actor_id = self._calls.get()
             try:
                 call(self.time.time_of(actor_id))
             finally:
@@ -294,8 +277,6 @@ class VirtualClock:
         """Look at running jobs now and then: how far they have come, and whether they are blocked."""
         while True:
             with self._lock:
-                if self._closed:
-                    return
                 self._keep_pace()
                 self._watch_jobs()
                 self.settle()

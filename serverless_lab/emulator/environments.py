@@ -52,6 +52,7 @@ class RuntimeSettings:
     work: Path
     private_tmp: bool
     guard: GroupGuard
+    niceness: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,6 @@ class ExecutionEnvironment:
             payload, duration_ms, failure, function_error = self._exchange(request)
         return self._conclude(request, start_event, duration_ms, payload, failure, function_error)
 
-    def kill(self) -> None:
-        """Tell its processes to end at once; `stop` waits for that and tidies up."""
-        if self._process is not None:
-            self._process.signal_end()
-
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
         self._drop_process()
@@ -227,6 +223,7 @@ class ExecutionEnvironment:
             directory=function.task_root,
             tmp=self._tmp if settings.private_tmp else None,
             guard=settings.guard,
+            niceness=settings.niceness,
         )
         self._process = process
         self._asked_next = False

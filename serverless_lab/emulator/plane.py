@@ -127,17 +127,6 @@ class LambdaPlane:
             environments = list(self._environments.values())
         return {item.environment_id: (item.function.name, item.peak_memory_mb()) for item in environments}
 
-    def close(self) -> None:
-        """End every environment, in use or not."""
-        self._clock.close()
-        with self._lock:
-            environments = list(self._environments.values())
-            self._environments.clear()
-        for environment in environments:
-            environment.kill()  # all first, so that they end side by side
-        for environment in environments:
-            environment.stop()
-
     def _run_init(self, start: StartEnvironment, ticket: _Ticket, actor: Actor) -> None:
         environment = ticket.make_environment(start.environment_id)
         with self._lock:

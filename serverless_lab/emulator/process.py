@@ -32,7 +32,6 @@ BOOT_FRAME = 0x1AB0C0DE
 """Type of the frame in which our bootstrap tells the CPU time it took."""
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-_NICENESS = 10  # the emulator's own loop goes first: else a busy host shows up as latency of warm invocations
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ class RuntimeProcess:
         directory: its working directory.
         tmp: the folder that becomes its /tmp; None to leave /tmp alone.
         guard: told of its process group.
+        niceness: added to the emulator's own.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class RuntimeProcess:
         directory: Path,
         tmp: Path | None,
         guard: GroupGuard,
+        niceness: int = 0,
     ) -> None:
         self._guard = guard
         self._output = bytearray()
@@ -148,8 +149,9 @@ class RuntimeProcess:
             os.close(frames_write)
         self.pid = self._process.pid
         guard.add(self.pid)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.pid, _NICENESS)
+        if niceness:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
         self._pid_fd = os.pidfd_open(self.pid)
         for fd in (output_read, frames_read):
             os.set_blocking(fd, False)
@@ -214,17 +216,13 @@ class RuntimeProcess:
         """The high-water mark of its resident memory and its living children's; 0 when it is gone."""
         return sum(_high_water_mark(pid) for pid in _with_children(self.pid))
 
-    def signal_end(self) -> None:
-        """Send its whole process group the signal that ends it, and do not wait."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
     def kill(self) -> None:
         """End its whole process group at once and let go of everything; a second call does nothing."""
         if not self._open:
             return
         self._open = False
-        self.signal_end()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._guard.remove(self.pid)
         self.flush()

@@ -6,7 +6,6 @@ It serves on the listening socket that `control` hands to it, until it is told t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import os
 import random
@@ -17,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import uuid
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ from serverless_lab.emulator.model import SchedulerOptions
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.emulator.process import can_have_private_tmp
 from serverless_lab.emulator.scheduler import Scheduler
+
+VIRTUAL_NICENESS = 10
+"""Of environments in virtual time: waiting for a CPU costs them nothing, and the emulator's own loop goes first."""
 
 
 def serve(
@@ -90,7 +93,7 @@ def _serve(
 
     chance = random.Random(seed)
     cores = len(os.sched_getaffinity(0))
-    runtime = _runtime_settings(work, guard)
+    runtime = _runtime_settings(work, guard, VIRTUAL_NICENESS if clock_name == "virtual" else 0)
     clock: Clock
     if clock_name == "virtual":
         speed = Speedometer(runtime_directory.reference_boot_ns(runtime.runtime_directory))
@@ -141,11 +144,11 @@ def _serve(
         return {"stopping": instance_id}
 
     def end_now() -> None:
-        listener.close()
-        plane.close()
-        guard.close()
-        shutil.rmtree(work, ignore_errors=True)
-        os._exit(0)
+        # The guard ends every process that is left, in use or not, and removes the working folder.
+        try:
+            guard.close()
+        finally:
+            os._exit(0)
 
     edge = Edge(
         adapter.install(),
@@ -168,13 +171,10 @@ def _serve(
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
-    try:
-        server.run(sockets=[listener])
-    finally:
-        plane.close()
+    server.run(sockets=[listener])
 
 
-def _runtime_settings(work: Path, guard: Guard) -> RuntimeSettings:
+def _runtime_settings(work: Path, guard: Guard, niceness: int) -> RuntimeSettings:
     interpreter = runtime_directory.interpreter()
     runtime = runtime_directory.prepare()
     digest = hashlib.sha256(runtime.name.encode()).hexdigest()
@@ -191,6 +191,7 @@ def _runtime_settings(work: Path, guard: Guard) -> RuntimeSettings:
         work=work,
         private_tmp=not below_tmp and can_have_private_tmp(interpreter, probe),
         guard=guard,
+        niceness=niceness,
     )
 
 
@@ -220,7 +221,7 @@ def main() -> None:
         "account_concurrency": given.account_concurrency,
     }
     options = SchedulerOptions(**{name: value for name, value in chosen.items() if value is not None})
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         serve(
             socket.socket(fileno=given.listener),
             options,
@@ -229,8 +230,12 @@ def main() -> None:
             given.clock,
             given.tokens,
         )
+    except KeyboardInterrupt:
+        pass
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     # Threads of invocations that were in progress may wait for a time that does not come any more.
-    sys.stderr.flush()
     os._exit(0)
 
 
