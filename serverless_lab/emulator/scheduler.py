@@ -192,9 +192,9 @@ class Scheduler:
     def _stop(self, environment: Environment) -> Command:
         environment.move(StopEnvironment)
         del self.environments[environment.environment_id]
-        pool = self._pools.get(environment.function)
-        if pool is not None and not pool.idle and not pool.waiting and environment.retired:
-            del self._pools[environment.function]
+        function = environment.function
+        if environment.retired and not any(other.function == function for other in self.environments.values()):
+            self._pools.pop(function, None)
         return StopEnvironment(environment.environment_id)
 
     def _retire_older_revisions(self, function: FunctionVersion) -> list[Command]:

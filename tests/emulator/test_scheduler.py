@@ -150,6 +150,19 @@ def test_a_busy_environment_of_a_removed_function_is_stopped_when_it_is_done():
     )  # fmt: skip
 
 
+def test_an_idle_environment_of_a_removed_function_goes_before_one_that_is_still_initialising():
+    assert (
+        Playbook(numbered_scheduler(idle_lifetime_ms=IDLE_MS))
+        >> InvokeReceived("a", HELLO) << StartEnvironment("env-1", HELLO, "a")
+        >> InvokeReceived("b", HELLO) << StartEnvironment("env-2", HELLO, "b")
+        >> InitCompleted("env-1") << SendInvoke("env-1", "a")
+        >> InvokeCompleted("env-1") << SetTimer("env-1", IDLE_MS)
+        >> FunctionRemoved("hello") << StopEnvironment("env-1")
+        >> InitCompleted("env-2") << SendInvoke("env-2", "b")
+        >> InvokeCompleted("env-2") << StopEnvironment("env-2")
+    )  # fmt: skip
+
+
 def test_recycling_one_version_leaves_the_others_alone():
     published = FunctionVersion("hello", "1", "r1")
     book = two_idle_environments()
