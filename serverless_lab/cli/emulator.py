@@ -137,7 +137,7 @@ def _check_same(wanted: UpOptions, found: dict[str, Any], project: Project) -> N
         "--idle-lifetime": (wanted.idle_lifetime_ms, found["idle_lifetime_ms"]),
         "--account-concurrency": (wanted.account_concurrency, found["account_concurrency"]),
         "--clock": (wanted.clock, found["clock"]),
-        "--tokens": (wanted.tokens, found["tokens"]),
+        "--tokens": (wanted.tokens, found.get("tokens")),
         "--seed": (wanted.seed, None),
         "--allow-origin": (wanted.allowed_origins or None, None),
     }

@@ -188,9 +188,12 @@ def _provisioned_concurrency(check: _Check, logical_id: str, name: str, alias: s
             client.delete_provisioned_concurrency_config(**where)
             note += ": removed it"
         yield note
-    if wanted and getattr(check.target, "is_ministack", False):
-        # Seen on MiniStack 1.5.33: the configuration reads READY, and the first invoke is cold.
-        yield f"`{logical_id}`: this MiniStack records provisioned concurrency and keeps no environment ready for it"
+    if wanted and not check.target.capabilities.keeps_provisioned_concurrency:
+        # Seen on MiniStack 1.5.33, alone and embedded: the configuration reads READY, and the first invoke is cold.
+        yield (
+            f"`{logical_id}`: {check.target.name} records provisioned concurrency and keeps no environment ready "
+            "for it: its reports show cold starts that AWS would not have"
+        )
     elif wanted:
         yield from _wait_until_ready(check, logical_id, where)
 

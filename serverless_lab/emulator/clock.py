@@ -99,7 +99,8 @@ class WallClock:
             self._number += 1
             number = self._number
             heapq.heappush(self._calls, (at_ms, number, call))
-            self._changed.notify()
+            if self._calls[0][1] == number:
+                self._changed.notify()
         return lambda: self._cancelled.add(number)
 
     def _run_calls(self) -> None:

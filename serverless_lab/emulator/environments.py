@@ -343,7 +343,8 @@ class ExecutionEnvironment:
         events = self._output_events(duration_ms)
         events += [(now, render_end(request.request_id)), (now, render(report))]
         self._write_log(events)
-        tail = "".join(message for _, message in [start_event, *events]).encode()[-quotas.LOG_RESULT_MAX_BYTES :]
+        lines = [message if message.endswith("\n") else message + "\n" for _, message in [start_event, *events]]
+        tail = "".join(lines).encode()[-quotas.LOG_RESULT_MAX_BYTES :]
         return InvokeOutcome(payload, function_error, duration_ms, report, crashed=failure is not None, tail=tail)
 
     # Small parts -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sees to it that no process outlives the emulator, whatever kills it.
+"""Sees to it that no process group outlives the emulator, whatever kills it.
 
 A small process of its own holds the reading end of a pipe and is told of every process group that starts and ends. When
 the pipe closes, because the emulator ended or was killed, it kills the groups that are left and removes the emulator's

@@ -24,6 +24,7 @@ class Capabilities:
     request_id_header: bool
     virtual_clock: bool = False
     updates_functions_in_place: bool = True
+    keeps_provisioned_concurrency: bool = True
 
 
 class Target(Protocol):

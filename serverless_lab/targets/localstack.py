@@ -56,6 +56,7 @@ class LocalStackTarget(EmulatedTarget):
             one_log_stream_per_environment=not self.is_ministack,
             request_id_header=False,
             updates_functions_in_place=self.is_ministack,
+            keeps_provisioned_concurrency=not self.is_ministack,
         )
 
     def instance_id(self) -> str | None:
