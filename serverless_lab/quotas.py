@@ -11,7 +11,6 @@ INIT_TIMEOUT_MS = 10_000  # on-demand; then init is repeated in the Invoke phase
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 FUNCTION_TIMEOUT_DEFAULT_S = 3
-FUNCTION_TIMEOUT_MAX_S = 900
 
 # assumed: AWS publishes no idle lifetime. Third parties measured 5 to 60 minutes between 2017 and 2021
 # (mikhail.io/serverless/coldstarts/aws/intervals/). A log with longer gaps served warm would change our mind.
@@ -64,7 +63,6 @@ STREAM_POLL_PERIOD_MS = 250.0
 
 # documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 INTEGRATION_TIMEOUT_DEFAULT_MS = 29_000
-INTEGRATION_TIMEOUT_MIN_MS = 50
 
 # CloudFormation ----------------------------------------------------------------------------------------------
 

@@ -159,7 +159,6 @@ class VirtualClock:
         self._wake: dict[ActorId, Callable[[], None]] = {}
         self._meters: dict[ActorId, VirtualMeter] = {}
         self._by_key: dict[str, ActorId] = {}
-        self._lent: set[ActorId] = set()
         self._calls: queue.SimpleQueue[tuple[Callable[[float], None], ActorId]] = queue.SimpleQueue()
         self._pace_anchor = (0.0, time.monotonic_ns())
         self._driven = False

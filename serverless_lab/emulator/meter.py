@@ -123,11 +123,6 @@ def usage(pid: int) -> Usage | None:
     return Usage(cpu_ns, delay_ns)
 
 
-def has_run_delay() -> bool:
-    """Whether this kernel tells how long a thread waited for a CPU (CONFIG_SCHED_INFO)."""
-    return Path("/proc/self/schedstat").is_file()
-
-
 class VirtualMeter:
     """The job's own time; see the module's docstring.
 
