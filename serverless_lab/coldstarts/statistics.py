@@ -9,15 +9,21 @@ Nothing is assumed of the distribution. Few values cannot enclose a high quantil
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from serverless_lab.coldstarts.invocations import COLD, KINDS, UNKNOWN, WAITED, InitRow
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 Z_95 = 1.959963984540054
@@ -75,31 +81,41 @@ class Quantiles:
 
 def quantiles(values: Iterable[float]) -> Quantiles:
     """p50, p90, p99 and the greatest of `values`; NaN is not a value."""
-    ordered = sorted(float(value) for value in values if not math.isnan(value))
-    if not ordered:
+    return quantiles_of_sorted(sorted_values(values))
+
+
+def sorted_values(values: Iterable[float]) -> Floats:
+    """`values` in ascending order, as float64, without NaN."""
+    array = np.asarray(values if hasattr(values, "__array__") else list(values), dtype=np.float64)
+    return np.sort(array[~np.isnan(array)])
+
+
+def quantiles_of_sorted(ordered: Floats) -> Quantiles:
+    """The same of values that are in ascending order already and hold no NaN."""
+    if not len(ordered):
         return Quantiles(0)
     return Quantiles(
         n=len(ordered),
         p50=nearest_rank(ordered, 0.50),
         p90=nearest_rank(ordered, 0.90),
         p99=nearest_rank(ordered, 0.99),
-        max=ordered[-1],
+        max=float(ordered[-1]),
         p50_interval=quantile_interval(ordered, 0.50),
         p90_interval=quantile_interval(ordered, 0.90),
         p99_interval=quantile_interval(ordered, 0.99),
     )
 
 
-def nearest_rank(ordered: Sequence[float], p: float) -> float:
+def nearest_rank(ordered: Sequence[float] | Floats, p: float) -> float:
     """The p-quantile of sorted values: always one of them."""
     # The product of a fraction and a count may be a hair above the whole number it stands for.
-    return ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)]
+    return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
 
 
-def quantile_interval(ordered: Sequence[float], p: float) -> Interval | None:
+def quantile_interval(ordered: Sequence[float] | Floats, p: float) -> Interval | None:
     """The order statistics that enclose the p-quantile with 95 %; None when there are too few values."""
     ranks = interval_ranks(len(ordered), p)
-    return None if ranks is None else (ordered[ranks[0] - 1], ordered[ranks[1] - 1])
+    return None if ranks is None else (float(ordered[ranks[0] - 1]), float(ordered[ranks[1] - 1]))
 
 
 @lru_cache(maxsize=4096)
@@ -108,27 +124,23 @@ def interval_ranks(n: int, p: float) -> tuple[int, int] | None:
 
     How many of n values lie below the p-quantile is binomial(n, p).
     """
+    if n == 0:
+        return None
     tail = (1 - CONFIDENCE) / 2
     sd = math.sqrt(n * p * (1 - p))
     first = max(0, math.floor(n * p - 12 * sd - 1))  # what lies further out has no weight that counts
     last = min(n, math.ceil(n * p + 12 * sd + 1))
-    low = upper = 0
-    below = 0.0  # P(at most k values below the quantile)
-    for k in range(first, last + 1):
-        below += _binomial_probability(k, n, p)
-        if below <= tail + 1e-12:
-            low = k + 1
-        if below >= 1 - tail - 1e-12:
-            upper = k + 1
-            break
-    if low < 1 or upper < 1 or upper > n:
+    # From one count to the next, a binomial probability changes by this factor.
+    k = np.arange(first, last, dtype=np.float64)
+    factors = np.log(n - k) - np.log(k + 1) + math.log(p) - math.log1p(-p)
+    weights = np.concatenate(([0.0], np.cumsum(factors)))
+    weights = np.exp(weights - weights.max())
+    below = np.cumsum(weights) / weights.sum()  # P(at most first + i values below the quantile)
+    low = first + int(np.searchsorted(below, tail + 1e-12, side="right"))
+    upper = first + int(np.searchsorted(below, 1 - tail - 1e-12, side="left")) + 1
+    if low < 1 or upper > n:
         return None
     return low, upper
-
-
-def _binomial_probability(k: int, n: int, p: float) -> float:
-    log = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
-    return math.exp(log)
 
 
 # --- time bins -------------------------------------------------------------------------------------------------------
@@ -149,7 +161,106 @@ def bin_width_ms(span_ms: float) -> int:
     return day * math.ceil(span_ms / (day * _BINS))
 
 
-# --- summaries -------------------------------------------------------------------------------------------------------
+# --- samples and summaries -------------------------------------------------------------------------------------------
+
+
+def _no_values() -> Floats:
+    return np.empty(0, dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a group of invocations showed, as far as any statistic needs it; whoever reads logs can make one.
+
+    The four arrays are float64 ms in ascending order, without NaN:
+    `durations_ms` every invocation's Duration; `init_ms` Init Duration of kind `cold`; `restore_ms` Restore Duration
+    wherever there is one; `init_plus_first_ms` init (or restore) and Duration together of each invocation whose caller
+    waited, Duration alone where the init was repeated inside it, rounded to three decimals, left out where the log has
+    no Init Duration.
+
+    `kinds` counts invocations by kind; kinds that are not there may be left out. `with_init` counts REPORT lines that
+    carry an Init Duration or a Restore Duration, whoever waited. `environments` were initialised in the group's time,
+    used or not; None when the log does not tell. `errors` are invocations with a status or an error type other than a
+    timeout. `billed_ms` is the sum of Billed Duration over the `billed` invocations that state one; `billed_mb_ms` the
+    sum of Billed Duration times Memory Size (MB) over those of them that state both.
+    """
+
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    durations_ms: Floats = field(default_factory=_no_values)
+    init_ms: Floats = field(default_factory=_no_values)
+    restore_ms: Floats = field(default_factory=_no_values)
+    init_plus_first_ms: Floats = field(default_factory=_no_values)
+    with_init: int = 0
+    environments: int | None = None
+    memory_sizes_mb: tuple[int, ...] = ()
+    max_memory_used_mb: int | None = None
+    timeouts: int = 0
+    errors: int = 0
+    billed: int = 0
+    billed_ms: int = 0
+    billed_mb_ms: int = 0
+
+    @property
+    def invocations(self) -> int:
+        return sum(self.kinds.values())
+
+
+def sample_of(frame: pd.DataFrame, environments: int | None) -> Sample:
+    """The sample of the invocations in `frame` (columns of `frame.COLUMNS`)."""
+    from serverless_lab.coldstarts.frame import init_plus_duration_ms
+
+    is_timeout = frame["status"] == "timeout"
+    failed = frame["status"].notna() | frame["error_type"].notna()
+    memory = frame["max_memory_used_mb"].dropna()
+    billed = frame["billed_duration_ms"]
+    return Sample(
+        kinds={str(kind): int(count) for kind, count in frame["kind"].value_counts().items()},
+        durations_ms=sorted_values(frame["duration_ms"]),
+        init_ms=sorted_values(frame.loc[frame["kind"] == COLD, "init_duration_ms"]),
+        restore_ms=sorted_values(frame["restore_duration_ms"]),
+        init_plus_first_ms=sorted_values(init_plus_duration_ms(frame)),
+        with_init=int((frame["init_duration_ms"].notna() | frame["restore_duration_ms"].notna()).sum()),
+        environments=environments,
+        memory_sizes_mb=tuple(sorted({int(size) for size in frame["memory_size_mb"].dropna()})),
+        max_memory_used_mb=int(memory.max()) if len(memory) else None,
+        timeouts=int(is_timeout.sum()),
+        errors=int((failed & ~is_timeout).sum()),
+        billed=int(billed.notna().sum()),
+        billed_ms=int(billed.sum()),
+        billed_mb_ms=int((billed * frame["memory_size_mb"]).sum()),
+    )
+
+
+def merged(samples: Iterable[Sample]) -> Sample:
+    """The sample of several groups together, which have no invocation in common."""
+    parts = list(samples)
+    kinds: Counter[str] = Counter()
+    for part in parts:
+        kinds.update(part.kinds)
+    memory = [part.max_memory_used_mb for part in parts if part.max_memory_used_mb is not None]
+    environments = [part.environments for part in parts]
+    known = [count for count in environments if count is not None]
+
+    def together(name: str) -> Floats:
+        arrays = [getattr(part, name) for part in parts if len(getattr(part, name))]
+        return np.sort(np.concatenate(arrays)) if len(arrays) > 1 else arrays[0] if arrays else _no_values()
+
+    return Sample(
+        kinds=kinds,
+        durations_ms=together("durations_ms"),
+        init_ms=together("init_ms"),
+        restore_ms=together("restore_ms"),
+        init_plus_first_ms=together("init_plus_first_ms"),
+        with_init=sum(part.with_init for part in parts),
+        environments=sum(known) if parts and len(known) == len(parts) else None,
+        memory_sizes_mb=tuple(sorted({size for part in parts for size in part.memory_sizes_mb})),
+        max_memory_used_mb=max(memory) if memory else None,
+        timeouts=sum(part.timeouts for part in parts),
+        errors=sum(part.errors for part in parts),
+        billed=sum(part.billed for part in parts),
+        billed_ms=sum(part.billed_ms for part in parts),
+        billed_mb_ms=sum(part.billed_mb_ms for part in parts),
+    )
 
 
 @dataclass(frozen=True)
@@ -158,7 +269,8 @@ class Summary:
 
     `function` and `bin_start_ms` (epoch) are None where the group is not limited by them. `kinds` has the kinds there
     are. `cold_starts` counts the invocations whose caller waited, of those whose kind is known; its count is None when
-    none is known. `environments` were initialised in the group's time, used or not; None when the log does not tell.
+    none is known. `with_init` invocations carry an init or a restore on their REPORT line, whoever waited.
+    `environments` were initialised in the group's time, used or not; None when the log does not tell.
     `init_ms` is Init Duration of cold invocations, `restore_ms` SnapStart's, `init_plus_first_duration_ms` both phases
     of every invocation whose caller waited. `errors` are invocations with a status or error type other than a timeout.
     """
@@ -168,6 +280,7 @@ class Summary:
     invocations: int
     kinds: dict[str, int]
     cold_starts: Rate
+    with_init: int
     environments: int | None
     init_ms: Quantiles
     restore_ms: Quantiles
@@ -179,6 +292,31 @@ class Summary:
     errors: int
 
 
+def summary_of(sample: Sample, *, function: str | None = None, bin_start_ms: int | None = None) -> Summary:
+    """The statistics of one sample; the keyword arguments name the group."""
+    kinds = {kind: sample.kinds[kind] for kind in KINDS if sample.kinds.get(kind)}
+    invocations = sum(kinds.values())
+    known = invocations - kinds.get(UNKNOWN, 0)
+    waited = sum(kinds.get(kind, 0) for kind in WAITED)
+    return Summary(
+        function=function,
+        bin_start_ms=bin_start_ms,
+        invocations=invocations,
+        kinds=kinds,
+        cold_starts=Rate(None if known == 0 and invocations else waited, known),
+        with_init=sample.with_init,
+        environments=sample.environments,
+        init_ms=quantiles_of_sorted(sample.init_ms),
+        restore_ms=quantiles_of_sorted(sample.restore_ms),
+        duration_ms=quantiles_of_sorted(sample.durations_ms),
+        init_plus_first_duration_ms=quantiles_of_sorted(sample.init_plus_first_ms),
+        memory_size_mb=sample.memory_sizes_mb,
+        max_memory_used_mb=sample.max_memory_used_mb,
+        timeouts=sample.timeouts,
+        errors=sample.errors,
+    )
+
+
 def summarise(
     frame: pd.DataFrame,
     environments: int | None,
@@ -187,31 +325,7 @@ def summarise(
     bin_start_ms: int | None = None,
 ) -> Summary:
     """The summary of the invocations in `frame` (columns of `frame.COLUMNS`)."""
-    from serverless_lab.coldstarts.frame import init_plus_duration_ms
-
-    counts = frame["kind"].value_counts()
-    kinds = {kind: int(counts[kind]) for kind in KINDS if kind in counts.index}
-    known = len(frame) - kinds.get(UNKNOWN, 0)
-    waited = sum(kinds.get(kind, 0) for kind in WAITED)
-    is_timeout = frame["status"] == "timeout"
-    failed = frame["status"].notna() | frame["error_type"].notna()
-    memory = frame["max_memory_used_mb"].dropna()
-    return Summary(
-        function=function,
-        bin_start_ms=bin_start_ms,
-        invocations=len(frame),
-        kinds=kinds,
-        cold_starts=Rate(None if known == 0 and len(frame) else waited, known),
-        environments=environments,
-        init_ms=quantiles(frame.loc[frame["kind"] == COLD, "init_duration_ms"]),
-        restore_ms=quantiles(frame["restore_duration_ms"]),
-        duration_ms=quantiles(frame["duration_ms"]),
-        init_plus_first_duration_ms=quantiles(init_plus_duration_ms(frame)),
-        memory_size_mb=tuple(sorted({int(size) for size in frame["memory_size_mb"].dropna()})),
-        max_memory_used_mb=int(memory.max()) if len(memory) else None,
-        timeouts=int(is_timeout.sum()),
-        errors=int((failed & ~is_timeout).sum()),
-    )
+    return summary_of(sample_of(frame, environments), function=function, bin_start_ms=bin_start_ms)
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serverless_lab.coldstarts.statistics import (
     Rate,
+    Sample,
     bin_width_ms,
     interval_ranks,
+    merged,
     nearest_rank,
     quantile_interval,
     quantiles,
+    sample_of,
+    sorted_values,
+    summary_of,
     wilson_interval,
 )
+from tests.coldstarts.runs import ORDERS, story
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,49 @@ def test_quantiles_of_a_hundred_numbers():
 def test_quantiles_of_nothing_are_absent():
     found = quantiles([])
     assert (found.n, found.p50, found.max, found.p50_interval) == (0, None, None, None)
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def frame_of(*environments):
+    from serverless_lab.coldstarts.frame import to_frame
+    from serverless_lab.coldstarts.invocations import build_invocations
+
+    return to_frame(build_invocations(event for told in environments for event in told.events).rows)
+
+
+def test_a_sample_holds_what_the_statistics_of_its_invocations_need():
+    """Mail's proactive invocation carries an Init Duration: it is in `with_init`, and not among the cold inits."""
+    sample = sample_of(frame_of(*story()), 3)
+    assert sample.invocations == 8
+    assert (sample.with_init, list(sample.init_ms)) == (3, [230.0, 250.0])
+    assert list(sample.init_plus_first_ms) == [250.0, 280.0, 300.0]
+    assert list(sample.durations_ms) == [20.0, 20.0, 20.0, 20.0, 20.0, 30.0, 300.0, 3000.0]
+    assert (sample.timeouts, sample.errors, sample.memory_sizes_mb, sample.max_memory_used_mb) == (1, 0, (256,), 91)
+    assert (sample.billed, sample.billed_ms, sample.billed_mb_ms) == (8, 3438, 3438 * 256)
+
+
+def test_samples_of_parts_make_the_sample_of_the_whole():
+    frame = frame_of(*story())
+    parts = [sample_of(frame[frame["function"] == name], count) for name, count in ((ORDERS, 2), ("none", 0))]
+    parts.append(sample_of(frame[frame["function"] != ORDERS], 1))
+    whole, together = sample_of(frame, 3), merged(parts)
+    assert summary_of(together) == summary_of(whole)
+    assert (together.billed_ms, together.billed_mb_ms) == (whole.billed_ms, whole.billed_mb_ms)
+    assert merged([*parts, Sample()]).environments is None, "one part that cannot tell leaves the sum unknown"
+
+
+def test_a_sample_of_nothing_has_no_rate_and_no_quantile():
+    empty = summary_of(Sample())
+    assert (empty.invocations, empty.cold_starts.rate, empty.duration_ms.n, empty.environments) == (0, None, 0, None)
+    assert summary_of(merged([])) == empty
+
+
+@given(st.lists(st.floats(0, 1e6) | st.just(math.nan), max_size=50))
+def test_values_are_sorted_and_nan_is_none(values):
+    assert sorted_values(values).tolist() == sorted(value for value in values if not math.isnan(value))
+    assert sorted_values(np.array(values)).tolist() == sorted_values(values).tolist()
 
 
 @given(st.integers(1, 10**11))
