@@ -30,7 +30,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "log_stream": ("str", ""),
     "environment_id": ("str", "end of the stream's name; missing where a stream is not an environment"),
     "version": ("str", "executed version: $LATEST or a number"),
-    "request_id": ("str", "the function's request id"),
+    "request_id": ("str", "the function's request id; missing where a query left it away"),
     "timestamp": ("Int64", "ms epoch, of the REPORT event"),
     "start_timestamp": ("Int64", "ms epoch, of the START event"),
     "init_start_timestamp": ("Int64", "ms epoch, of the INIT_START (or RESTORE_START) this invocation used up"),
@@ -45,10 +45,14 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "error_type": ("str", "e.g. Runtime.ExitError"),
     "kind": ("str", "cold, restored, init-repeated, provisioned, proactive, warm, unknown"),
     "kind_source": ("str", "what told the kind"),
+    "initialization_type": (
+        "str",
+        "on-demand, provisioned-concurrency, snap-start, lambda-managed-instances; missing where nothing tells",
+    ),
 }
 
 _METADATA_KEY = b"serverless_lab"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def to_frame(rows: Sequence[InvocationRow]) -> pd.DataFrame:
@@ -56,7 +60,14 @@ def to_frame(rows: Sequence[InvocationRow]) -> pd.DataFrame:
     columns = {
         name: pd.Series([getattr(row, name) for row in rows], dtype=dtype) for name, (dtype, _) in COLUMNS.items()
     }
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    frame["request_id"] = frame["request_id"].where(frame["request_id"] != "")
+    return frame
+
+
+def carries_init(frame: pd.DataFrame) -> pd.Series:
+    """Which invocations' REPORT has an Init Duration or a Restore Duration, whoever waited for it."""
+    return frame["init_duration_ms"].notna() | frame["restore_duration_ms"].notna()
 
 
 def caller_waited(frame: pd.DataFrame) -> pd.Series:
@@ -94,6 +105,10 @@ class SavedInvocations:
     missing_groups: tuple[str, ...] = ()
     unreported: int | None = None
     read_at_ms: int = 0
+    restores: tuple[InitRow, ...] = ()
+    dropped_log_events: int = 0
+    repeated_reports: int = 0
+    failures_only: tuple[str, ...] = ()
 
     @classmethod
     def from_invocations(
@@ -113,6 +128,10 @@ class SavedInvocations:
             missing_groups=missing_groups,
             unreported=unreported,
             read_at_ms=read_at_ms,
+            restores=invocations.restores,
+            dropped_log_events=invocations.dropped_log_events,
+            repeated_reports=invocations.repeated_reports,
+            failures_only=invocations.failures_only,
         )
 
 
@@ -123,13 +142,17 @@ def write_parquet(path: Path, saved: SavedInvocations) -> None:
 
     beside = {
         "schema": _SCHEMA,
-        "inits": None if saved.inits is None else [[init.function, init.timestamp] for init in saved.inits],
+        "inits": None if saved.inits is None else [asdict(init) for init in saved.inits],
+        "restores": [asdict(init) for init in saved.restores],
         "unfinished": [asdict(open_) for open_ in saved.unfinished],
         "unreadable": saved.unreadable or {},
         "ignored_init_durations": saved.ignored_init_durations,
         "missing_groups": list(saved.missing_groups),
         "unreported": saved.unreported,
         "read_at_ms": saved.read_at_ms,
+        "dropped_log_events": saved.dropped_log_events,
+        "repeated_reports": saved.repeated_reports,
+        "failures_only": list(saved.failures_only),
     }
     table = pyarrow.Table.from_pandas(saved.frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA_KEY: json.dumps(beside).encode()})
@@ -159,13 +182,17 @@ def read_parquet(path: Path) -> SavedInvocations:
     inits = beside["inits"]
     return SavedInvocations(
         frame=frame,
-        inits=None if inits is None else tuple(InitRow(function, timestamp) for function, timestamp in inits),
+        inits=None if inits is None else tuple(InitRow(**init) for init in inits),
         unfinished=tuple(UnfinishedInvocation(**open_) for open_ in beside["unfinished"]),
         unreadable=beside["unreadable"],
         ignored_init_durations=beside["ignored_init_durations"],
         missing_groups=tuple(beside["missing_groups"]),
         unreported=beside["unreported"],
         read_at_ms=beside["read_at_ms"],
+        restores=tuple(InitRow(**init) for init in beside["restores"]),
+        dropped_log_events=beside["dropped_log_events"],
+        repeated_reports=beside["repeated_reports"],
+        failures_only=tuple(beside["failures_only"]),
     )
 
 

@@ -1,7 +1,8 @@
 """LogEvents -> one row per REPORT line, each with a kind and how that kind was known.
 
 An environment serves one invocation after the other and writes one log stream, so a stream is read like a story:
-INIT_START, START, REPORT, START, REPORT. REPORT and START are matched by request id, never by their order.
+INIT_START, START, REPORT, START, REPORT. REPORT and START are matched by request id, never by their order. The lines
+that told of a failure until 2024 are matched with their REPORT in the same way, and become its status.
 
 What an Init Duration means is decided here. It is not by itself a cold start that somebody waited for:
 
@@ -12,7 +13,7 @@ What an Init Duration means is decided here. It is not by itself a cold start th
     provisioned     the init ran when provisioned concurrency was allocated
     proactive       the init ran well before the request: Lambda did it ahead of traffic
     warm            no init
-    unknown         this target's log does not tell
+    unknown         the log does not tell
 
 Pure: no clock, no I/O.
 """
@@ -22,14 +23,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from serverless_lab.coldstarts.platform_events import is_platform_event, read_event
+from serverless_lab.coldstarts.platform_events import LogsDropped, PlatformEvent, is_platform_event, read_event
 from serverless_lab.coldstarts.sources import LogEvent
 from serverless_lab.report_line import (
+    FaultLine,
     InitReport,
     InitStart,
-    PlatformLine,
     ReportLine,
     RestoreReport,
     RestoreStart,
@@ -77,6 +78,17 @@ NOBODY_WAITED_GAP_MS = 1_000
 # Lambda resets the environment, and the init that follows is part of the next invocation.
 RESETTING_STATUSES = ("timeout", "error")
 
+# assumed: an error type of the function's own, such as Function.ResponseSizeTooLarge, leaves the runtime running; a log
+# with a re-initialisation after one would change our mind.
+KEEPING_ERROR_TYPES = "Function."
+
+ON_DEMAND = "on-demand"
+PROVISIONED_CONCURRENCY = "provisioned-concurrency"
+SNAP_START = "snap-start"
+MANAGED_INSTANCES = "lambda-managed-instances"
+INITIALIZATION_TYPES = (ON_DEMAND, PROVISIONED_CONCURRENCY, SNAP_START, MANAGED_INSTANCES)
+"""AWS's words for how an environment came to be: `initializationType`, and AWS_LAMBDA_INITIALIZATION_TYPE."""
+
 
 @dataclass(frozen=True, slots=True)
 class InvocationRow:
@@ -102,14 +114,22 @@ class InvocationRow:
     error_type: str | None
     kind: str
     kind_source: str
+    initialization_type: str | None = None
+
+    @property
+    def carries_init(self) -> bool:
+        """Whether the REPORT has an Init Duration or a Restore Duration, whoever waited for it."""
+        return self.init_duration_ms is not None or self.restore_duration_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
 class InitRow:
-    """One environment that was initialised, used or not."""
+    """One environment that was initialised (or restored), used or not."""
 
     function: str
     timestamp: int | None
+    environment_id: str | None = None
+    initialization_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +147,11 @@ class Invocations:
     """Everything the events tell. `inits` is None where the log cannot tell environments apart.
 
     `unreadable` counts platform lines by function that could not be read; `ignored_init_durations` REPORT lines whose
-    Init Duration is known to be wrong and was not used.
+    Init Duration is known to be wrong and was not used. `restores` are environments that began as a copy of a SnapStart
+    snapshot. `dropped_log_events` is how many Lambda says it could not write. `repeated_reports` are REPORT lines that
+    stand twice in the input (same stream, time, request and duration): files that overlap, or a delivery made twice.
+    `failures_only` names functions whose log has reports of failed invocations and no sign of any other: what the JSON
+    format's system log level WARN leaves. No rate of such a function means anything.
     """
 
     rows: tuple[InvocationRow, ...]
@@ -135,6 +159,27 @@ class Invocations:
     unfinished: tuple[UnfinishedInvocation, ...] = ()
     unreadable: Mapping[str, int] = field(default_factory=dict)
     ignored_init_durations: int = 0
+    restores: tuple[InitRow, ...] = ()
+    dropped_log_events: int = 0
+    repeated_reports: int = 0
+    failures_only: tuple[str, ...] = ()
+
+    @property
+    def environments_initialised(self) -> int | None:
+        """The first of three numbers that are often taken for one another: INIT_START lines."""
+        return None if self.inits is None else len(self.inits)
+
+    @property
+    def carrying_init(self) -> int:
+        """The second: invocations whose REPORT has an Init Duration or a Restore Duration."""
+        return sum(row.carries_init for row in self.rows)
+
+    @property
+    def callers_waited(self) -> int | None:
+        """The third: invocations whose caller waited for an init or a restore; None where no kind is known."""
+        if self.rows and all(row.kind == UNKNOWN for row in self.rows):
+            return None
+        return sum(row.kind in WAITED for row in self.rows)
 
 
 @dataclass
@@ -142,6 +187,8 @@ class _Init:
     timestamp: int | None
     initialization_type: str | None
     phase: str | None = None
+    function: str = ""
+    is_restore: bool = False
 
 
 @dataclass
@@ -150,6 +197,7 @@ class _Invocation:
 
     start_timestamp: int | None
     version: str | None
+    function: str
     init: _Init | None
     init_reports: list[InitReport]
     is_first: bool
@@ -183,9 +231,11 @@ def build_invocations(
             streams.setdefault((event.log_group, event.log_stream), []).append((event, is_earlier))
     rows: list[InvocationRow] = []
     inits: list[InitRow] = []
+    restores: list[InitRow] = []
     unfinished: list[UnfinishedInvocation] = []
     unreadable: Counter[str] = Counter()
-    ignored = 0
+    ignored = dropped = repeated = 0
+    telling: set[str] = set()  # functions with a sign of an invocation that did not fail
     for (group, stream_name), stream_events in streams.items():
         function = (functions or {}).get(group) or function_name(group, stream_name)
         stream = _Stream(
@@ -197,19 +247,25 @@ def build_invocations(
             is_environment=one_stream_per_environment and bool(stream_name),
             is_provisioned=function in provisioned_functions,
         )
-        lines = [(event, is_earlier, read_event(event.message)) for event, is_earlier in stream_events]
-        for event, is_earlier, line in sorted(lines, key=_in_order):
+        for event, is_earlier, line in _with_failures(_in_order(stream_events)):
             if line is None:
                 unreadable[function] += is_platform_event(event.message) and not is_earlier
             else:
                 stream.read(event, line, is_earlier)
         rows.extend(stream.rows)
-        inits.extend(stream.inits)
+        inits.extend(stream.init_rows(restored=False))
+        restores.extend(stream.init_rows(restored=True))
         unfinished.extend(stream.unfinished())
         ignored += stream.ignored_init_durations
+        dropped += stream.dropped_log_events
+        repeated += stream.repeated_reports()
+        if stream.has_starts:
+            telling.update(row.function for row in stream.rows)
     rows.sort(key=lambda row: (row.timestamp or 0, row.function, row.request_id))
-    inits.sort(key=lambda init: (init.timestamp or 0, init.function))
+    for found in (inits, restores):
+        found.sort(key=lambda init: (init.timestamp or 0, init.function, init.environment_id or ""))
     unfinished.sort(key=lambda open_: (open_.start_timestamp or 0, open_.function, open_.request_id))
+    telling.update(row.function for row in rows if row.status is None and row.error_type is None)
     # Logs from before INIT_START existed (2022) show cold starts and no environments.
     streams_tell = bool(inits) or (one_stream_per_environment and all(row.init_duration_ms is None for row in rows))
     return Invocations(
@@ -218,13 +274,58 @@ def build_invocations(
         unfinished=tuple(unfinished),
         unreadable={function: count for function, count in sorted(unreadable.items()) if count},
         ignored_init_durations=ignored,
+        restores=tuple(restores),
+        dropped_log_events=dropped,
+        repeated_reports=repeated,
+        failures_only=tuple(sorted({row.function for row in rows} - telling)),
     )
 
 
-def _in_order(item: tuple[LogEvent, bool, PlatformLine | None]) -> tuple[int, bool]:
-    """By time; at one instant an init comes first: AWS does not promise an order of events of one millisecond."""
-    event, _, line = item
-    return event.timestamp_ms or 0, not isinstance(line, InitStart | InitReport | RestoreStart | RestoreReport)
+_Told = tuple[LogEvent, bool, PlatformEvent | None]
+
+
+def _in_order(events: list[tuple[LogEvent, bool]]) -> list[_Told]:
+    """By time; at one instant an init comes first: AWS does not promise an order of events of one millisecond.
+
+    A line without a time happened when the line before it did.
+    """
+    keyed = []
+    last_ms = 0
+    for event, is_earlier in events:
+        if event.timestamp_ms is not None:
+            last_ms = event.timestamp_ms
+        line = event.line if event.line is not None else read_event(event.message)
+        is_init = isinstance(line, InitStart | InitReport | RestoreStart | RestoreReport)
+        keyed.append(((last_ms, not is_init), (event, is_earlier, line)))
+    keyed.sort(key=lambda item: item[0])
+    return [told for _, told in keyed]
+
+
+def _with_failures(told: list[_Told]) -> list[_Told]:
+    """The same lines, with what the old style says of a failure put into the REPORT line of that invocation.
+
+    An asynchronous invocation is retried under its request id, so of several reports the one nearest in time is meant.
+    """
+    faults = [(at, line) for at, (_, _, line) in enumerate(told) if isinstance(line, FaultLine)]
+    if not faults:
+        return told
+    wanted = {fault.request_id for _, fault in faults}
+    reports: dict[str, list[int]] = {}
+    for at, (_, _, line) in enumerate(told):
+        if isinstance(line, ReportLine) and line.request_id in wanted:
+            reports.setdefault(line.request_id, []).append(at)
+    merged = list(told)
+    for at, fault in faults:
+        candidates = reports.get(fault.request_id)
+        if not candidates:
+            continue
+        instant = told[at][0].timestamp_ms or 0
+        nearest = min(candidates, key=lambda i: (abs((told[i][0].timestamp_ms or 0) - instant), abs(i - at)))
+        event, is_earlier, line = merged[nearest]
+        if isinstance(line, ReportLine) and line.status is None:
+            line = replace(line, status=fault.status, error_type=line.error_type or fault.error_type)
+            merged[nearest] = event, is_earlier, line
+    return merged
 
 
 @dataclass
@@ -238,37 +339,74 @@ class _Stream:
     is_environment: bool
     is_provisioned: bool
     rows: list[InvocationRow] = field(default_factory=list)
-    inits: list[InitRow] = field(default_factory=list)
     ignored_init_durations: int = 0
+    dropped_log_events: int = 0
+    has_starts: bool = False
+    _inits: list[_Init] = field(default_factory=list)
     _open: dict[str, tuple[_Invocation, bool]] = field(default_factory=dict)
     _init: _Init | None = None
     _init_reports: list[InitReport] = field(default_factory=list)
     _invocations: int = 0
     _after_reset: bool = False
+    _initialization_type: str | None = None
 
-    def read(self, event: LogEvent, line: PlatformLine, is_earlier: bool) -> None:
+    def read(self, event: LogEvent, line: PlatformEvent, is_earlier: bool) -> None:
         match line:
             case InitStart():
-                self._init = _Init(event.timestamp_ms, line.initialization_type, line.phase)
+                self.has_starts = True
+                self._began(_Init(event.timestamp_ms, line.initialization_type, line.phase, line.function_name or ""))
                 self._init_reports = []
                 # An init in the invoke phase is one of an environment that is there already.
-                if not is_earlier and line.phase != "invoke":
-                    self.inits.append(InitRow(self.function, event.timestamp_ms))
+                if not is_earlier and line.phase != "invoke" and self._init is not None:
+                    self._inits.append(self._init)
             case RestoreStart():
-                self._init = _Init(event.timestamp_ms, None)
+                self.has_starts = True
+                self._began(
+                    _Init(event.timestamp_ms, SNAP_START, function=line.function_name or "", is_restore=True),
+                )
+                if not is_earlier and self._init is not None:
+                    self._inits.append(self._init)
             case InitReport():
                 self._init_reports.append(line)
+                self._initialization_type = line.initialization_type or self._initialization_type
             case StartLine():
+                self.has_starts = True
                 self._open[line.request_id] = self._begin(event, line, is_earlier), is_earlier
             case ReportLine():
                 known = self._open.pop(line.request_id, None)
                 invocation = self._begin(event, None, is_earlier) if known is None else known[0]
                 row = self._row(event, line, invocation)
-                self._after_reset = row.status in RESETTING_STATUSES
+                self._after_reset = row.status in RESETTING_STATUSES and not (row.error_type or "").startswith(
+                    KEEPING_ERROR_TYPES
+                )
                 if not is_earlier:
                     self.rows.append(row)
+            case LogsDropped():
+                self.dropped_log_events += 0 if is_earlier else line.dropped_records
             case _:
                 pass
+
+    def init_rows(self, *, restored: bool) -> list[InitRow]:
+        environment_id, _ = split_stream_name(self.log_stream)
+        return [
+            InitRow(
+                self.function or init.function,
+                init.timestamp,
+                environment_id if self.is_environment else None,
+                init.initialization_type or (self._initialization_type if self.is_environment else None),
+            )
+            for init in self._inits
+            if init.is_restore is restored
+        ]
+
+    def repeated_reports(self) -> int:
+        told = Counter((row.timestamp, row.request_id, row.duration_ms) for row in self.rows if row.timestamp)
+        return sum(count - 1 for count in told.values() if count > 1)
+
+    def _began(self, init: _Init) -> None:
+        self._init = init
+        self._initialization_type = init.initialization_type
+        self.function = self.function or (init.function if self.is_environment else "")
 
     def unfinished(self) -> list[UnfinishedInvocation]:
         return [
@@ -281,9 +419,12 @@ class _Stream:
         """The invocation that begins here, with the init that led to it: that init is used up by it."""
         is_first = self._invocations == 0
         self._invocations += 1
+        arn = "" if start is None else start.function_arn or ""
         invocation = _Invocation(
             start_timestamp=None if start is None else event.timestamp_ms,
             version=None if start is None else start.version,
+            # arn:aws:lambda:<region>:<account>:function:<name>
+            function=self.function or (arn.split(":")[6] if arn.count(":") >= 6 else ""),
             init=self._init if self.is_environment else None,
             init_reports=self._init_reports if self.is_environment else [],
             is_first=is_first,
@@ -297,7 +438,7 @@ class _Stream:
             and not self.reports_init_duration
         ):
             # No INIT_START on this target: an environment is seen when it serves its first invocation.
-            self.inits.append(InitRow(self.function, event.timestamp_ms))
+            self._inits.append(_Init(event.timestamp_ms, None))
         self._init, self._init_reports, self._after_reset = None, [], False
         return invocation
 
@@ -308,8 +449,11 @@ class _Stream:
             self.ignored_init_durations += 1
         environment_id, version = split_stream_name(self.log_stream)
         kind, kind_source = self._kind(event, report, init_duration_ms, invocation)
+        initialization_type = self._type_of(kind, kind_source, report)
+        if self.is_environment:
+            self._initialization_type = initialization_type
         return InvocationRow(
-            function=self.function,
+            function=invocation.function or self.function,
             log_group=self.log_group,
             log_stream=self.log_stream,
             environment_id=environment_id if self.is_environment else None,
@@ -329,7 +473,18 @@ class _Stream:
             error_type=report.error_type,
             kind=kind,
             kind_source=kind_source,
+            initialization_type=initialization_type,
         )
+
+    def _type_of(self, kind: str, kind_source: str, report: ReportLine) -> str | None:
+        """How this invocation's environment came to be: what was said, or what its kind implies."""
+        if report.restore_duration_ms is not None:
+            return SNAP_START
+        if kind == PROVISIONED:
+            return PROVISIONED_CONCURRENCY
+        said = self._initialization_type if self.is_environment else None
+        # documented: an init without INIT_REPORT is neither provisioned concurrency's nor SnapStart's (same page).
+        return said or (ON_DEMAND if kind in (COLD, PROACTIVE) and kind_source == INIT_START_GAP else None)
 
     def _kind(
         self, event: LogEvent, report: ReportLine, init_duration_ms: float | None, invocation: _Invocation
@@ -341,8 +496,18 @@ class _Stream:
                 return PROACTIVE, INIT_START_GAP
             return RESTORED, REPORT_FIELD
         init = invocation.init
+        if self._initialization_type == MANAGED_INSTANCES and self.is_environment:
+            # documented: requests are routed to environments whose init has ended, several at once; reports have no
+            # init: https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-execution-environment.html
+            return WARM, INITIALIZATION_TYPE
         if init_duration_ms is not None:
-            if init is not None and init.initialization_type == "provisioned-concurrency":
+            if any(
+                said == PROVISIONED_CONCURRENCY
+                for said in (
+                    None if init is None else init.initialization_type,
+                    *(told.initialization_type for told in invocation.init_reports),
+                )
+            ):
                 return PROVISIONED, INITIALIZATION_TYPE
             # documented: an on-demand init that succeeds writes no INIT_REPORT; allocating provisioned concurrency
             # does, without a phase: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
@@ -361,8 +526,13 @@ class _Stream:
             return INIT_REPEATED, AFTER_RESET
         if init is not None:
             return UNKNOWN, NOTHING  # an init right before, and no word of how long it took
+        if not event.tells_init:
+            return UNKNOWN, NOTHING
         if self.reports_init_duration and not has_init_duration_first(event.message):
-            return WARM, REPORT_FIELD
+            # Max Memory Used always stands before Init Duration: a text line without it was cut. In the JSON format
+            # only managed instances leave it away, and they report no init.
+            is_whole = report.max_memory_used_mb is not None or event.message.lstrip().startswith("{")
+            return (WARM, REPORT_FIELD) if is_whole else (UNKNOWN, NOTHING)
         if self.is_environment:
             if not invocation.is_first:
                 return WARM, FIRST_IN_STREAM

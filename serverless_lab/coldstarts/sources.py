@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from serverless_lab.coldstarts.platform_events import is_platform_event, read_event
+from serverless_lab.coldstarts.platform_events import PlatformEvent, is_platform_event, read_event
 from serverless_lab.errors import ReportError, TargetError
 from serverless_lab.report_line import InitStart, ReportLine, find_platform_line
 
@@ -38,12 +38,18 @@ POLL_INTERVAL_MAX_MS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """One event. `timestamp_ms` is epoch milliseconds; None only for a line of a file that says no time."""
+    """One event. `timestamp_ms` is epoch milliseconds; None only for a line of a file that says no time.
+
+    `line` is what `message` says, where it was read already; `message` may be empty then. `tells_init` is False where a
+    REPORT may have had an Init Duration that got lost: the line was cut, or a query did not select that field.
+    """
 
     log_group: str
     log_stream: str
     timestamp_ms: int | None
     message: str
+    line: PlatformEvent | None = None
+    tells_init: bool = True
 
 
 @dataclass(frozen=True)

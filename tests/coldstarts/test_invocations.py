@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from serverless_lab.coldstarts.invocations import (
     function_name,
     split_stream_name,
 )
+from serverless_lab.coldstarts.platform_events import read_event
 from serverless_lab.coldstarts.sources import LogEvent
 from serverless_lab.report_line import ReportLine, render, render_start
 from tests.coldstarts.story import T0, Environment, request_id
@@ -99,6 +101,214 @@ def test_the_init_phase_of_a_json_event_tells_a_suppressed_init():
     result = build_invocations(environment.events)
     assert [row.kind for row in result.rows] == ["cold", "init-repeated"]
     assert len(result.inits or ()) == 1, "it is the same environment"
+
+
+def json_event(kind: str, **record) -> str:
+    return json.dumps({"time": "2025-11-24T16:00:00.000Z", "type": f"platform.{kind}", "record": record})
+
+
+def test_the_report_of_an_init_says_provisioned_too_where_its_start_is_missing():
+    environment = Environment(version="7")
+    environment.write(
+        json_event(
+            "initReport", initializationType="provisioned-concurrency", phase="init", metrics={"durationMs": 230.0}
+        )
+    )
+    environment.wait(300).invoke(1, init_duration_ms=230.0).wait(5).invoke(2)
+    rows = build_invocations(environment.events).rows
+    assert [(row.kind, row.kind_source) for row in rows] == [
+        ("provisioned", "initialization-type"),
+        ("warm", "report-field"),
+    ]
+    assert {row.initialization_type for row in rows} == {"provisioned-concurrency"}
+
+
+def test_an_init_report_of_an_on_demand_init_says_nothing_of_provisioned_concurrency():
+    """At system log level DEBUG every init has one."""
+    environment = Environment()
+    environment.write(json_event("initStart", initializationType="on-demand", phase="init")).wait(230)
+    environment.write(
+        json_event(
+            "initReport", initializationType="on-demand", phase="init", status="success", metrics={"durationMs": 230.0}
+        )
+    )
+    environment.invoke(1, init_duration_ms=230.0)
+    assert kinds(environment) == [("cold", "init-start-gap")]
+
+
+def test_runtime_done_is_not_another_invocation():
+    """It names the request, a status and a duration, and it precedes the report of the same request."""
+    environment = Environment().cold(1)
+    done = json_event("runtimeDone", requestId=request_id(1), status="success", metrics={"durationMs": 19.0})
+    result = build_invocations([*environment.write(done).events])
+    assert (len(result.rows), result.unreadable, result.unfinished) == (1, {}, ())
+
+
+def test_on_managed_instances_nobody_waits_for_an_init():
+    """Requests go to environments that are ready, several at a time; their reports have a duration and nothing else."""
+    environment = Environment(version="3")
+    environment.write(json_event("initStart", initializationType="lambda-managed-instances", phase="init")).wait(9_000)
+    starts = [json_event("start", requestId=request_id(number), version="3") for number in (1, 2)]
+    reports = [
+        json_event("report", requestId=request_id(number), metrics={"durationMs": 12.5}, status=status)
+        for number, status in ((2, "error"), (1, "success"))
+    ]
+    for message in [*starts, *reports]:
+        environment.write(message).wait(5)
+    result = build_invocations(environment.events)
+    assert [(row.kind, row.kind_source) for row in result.rows] == [("warm", "initialization-type")] * 2
+    assert {row.initialization_type for row in result.rows} == {"lambda-managed-instances"}
+    assert result.environments_initialised == 1
+
+
+def test_a_managed_instance_without_its_init_start_is_known_by_its_report():
+    environment = Environment().write(json_event("report", requestId=request_id(1), metrics={"durationMs": 12.5}))
+    assert kinds(environment) == [("warm", "report-field")]
+
+
+def test_an_error_of_the_functions_own_type_leaves_the_environment_as_it_is():
+    """A response that is too large ends the invocation and not the runtime."""
+    failed = {"status": "error", "error_type": "Function.ResponseSizeTooLarge"}
+    assert kinds(Environment().cold(1, **failed).wait(5).invoke(2))[1] == ("warm", "report-field")
+
+
+def test_a_report_that_lost_its_end_does_not_say_whether_there_was_an_init():
+    """Init Duration stands behind Max Memory Used; without that field the line was cut before."""
+    environment = Environment().write(f"REPORT RequestId: {request_id(1)}\tDuration: 3.01 ms\tBilled Duration: 4 ms")
+    assert kinds(environment) == [("unknown", "nothing")]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (Environment().cold(1).wait(5).invoke(2), "on-demand"),
+        (Environment().init_start().wait(90_000).invoke(1, init_duration_ms=230.0).wait(5).invoke(2), "on-demand"),
+        (Environment().restore(500.0).invoke(1, restore_duration_ms=500.0).wait(5).invoke(2), "snap-start"),
+        (
+            Environment().init_start().init_report(230.0).wait(9_000).invoke(1, init_duration_ms=230.0).invoke(2),
+            "provisioned-concurrency",
+        ),
+        (Environment().invoke(1, init_duration_ms=230.0).wait(5).invoke(2), None),
+    ],
+)
+def test_how_an_environment_came_to_be_holds_for_all_its_invocations(environment, expected):
+    """Provisioned concurrency and SnapStart always write an INIT_REPORT, so an init without one was on demand."""
+    rows = build_invocations(environment.events).rows
+    assert [row.initialization_type for row in rows] == [expected, expected]
+
+
+# --- failures in the style used until 2024 ---------------------------------------------------------------------------
+
+
+def test_a_line_about_a_timeout_becomes_the_status_of_its_report():
+    """REPORT said nothing of it then. Lambda wrote the line after REPORT in the first years, later before END."""
+    late = Environment().cold(1, ms=3003.28)
+    late.write(f"2020-06-09T15:02:26.150Z {request_id(1)} Task timed out after 3.00 seconds\n\n")
+    early = Environment().init_start().wait(232).write(render_start(request_id(2), "1")).wait(3_000)
+    early.write(f"2024-03-04T17:22:38.033Z {request_id(2)} Task timed out after 3.00 seconds\n\n")
+    early.write(render(ReportLine(request_id(2), 3004.92, 3117, 128, 33, init_duration_ms=111.23)))
+    for environment in (late, early):
+        assert [row.status for row in build_invocations(environment.events).rows] == ["timeout"]
+        assert kinds(environment.wait(9).invoke(3, 300.0))[1] == ("init-repeated", "after-reset")
+
+
+def test_a_line_about_a_crash_becomes_status_and_error_type():
+    environment = Environment().cold(1)
+    environment.events.insert(
+        2,
+        LogEvent(
+            environment.group,
+            environment.stream,
+            environment.now,
+            f"RequestId: {request_id(1)} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n",
+        ),
+    )
+    row = build_invocations(environment.events).rows[0]
+    assert (row.status, row.error_type) == ("error", "Runtime.ExitError")
+
+
+def test_of_several_attempts_the_one_nearest_in_time_timed_out():
+    """Lambda retries an asynchronous invocation under its request id, also in the same environment."""
+    environment = Environment().cold(1, ms=3000.0)
+    environment.write(f"2020-06-09T15:02:26.150Z {request_id(1)} Task timed out after 3.00 seconds\n\n")
+    environment.wait(60_000).invoke(1)
+    assert [row.status for row in build_invocations(environment.events).rows] == ["timeout", None]
+
+
+def test_a_failure_of_an_invocation_that_is_not_in_the_log_makes_no_row():
+    line = f"2020-06-09T15:02:26.150Z {request_id(9)} Task timed out after 3.00 seconds\n\n"
+    result = build_invocations(Environment().cold(1).write(line).events)
+    assert [row.status for row in result.rows] == [None]
+    assert result.unreadable == {}
+
+
+# --- what the whole log tells ----------------------------------------------------------------------------------------
+
+
+def test_three_numbers_that_are_often_taken_for_one_another_differ():
+    """One environment unused, one provisioned, one on demand, one that had to repeat its init."""
+    unused = Environment(version="7").init_start().init_report(200.0)
+    provisioned = Environment(version="7").init_start().init_report(210.0).wait(60_000)
+    provisioned.invoke(1, init_duration_ms=210.0)
+    cold = Environment().cold(2)
+    failed = Environment().init_start().wait(10_000).init_report(9999.56, "init", "timeout").invoke(3, 5545.81)
+    result = build_invocations([event for one in (unused, provisioned, cold, failed) for event in one.events])
+    assert (result.environments_initialised, result.carrying_init, result.callers_waited) == (4, 2, 2)
+
+
+def test_a_restored_environment_was_not_initialised():
+    result = build_invocations(Environment().restore(511.25).invoke(1, restore_duration_ms=511.25).events)
+    assert (result.inits or (), len(result.restores)) == ((), 1)
+    assert result.carrying_init == 1
+
+
+def test_a_log_of_failures_only_says_so():
+    """At system log level WARN successful starts and reports are not written: any rate would be one of failures."""
+    environment = Environment()
+    for number in range(3):
+        record = {"requestId": request_id(number), "status": "timeout", "metrics": {"durationMs": 5000.0}}
+        environment.write(json_event("report", **record)).wait(9_000)
+    assert build_invocations(environment.events).failures_only == ("orders",)
+    assert build_invocations([*environment.events, *Environment().cold(9).events]).failures_only == ()
+    failed_in_text = Environment().cold(1, status="error")
+    assert build_invocations(failed_in_text.events).failures_only == (), "START shows that nothing was filtered"
+
+
+def test_events_that_lambda_could_not_write_are_counted():
+    environment = Environment().cold(1).write(json_event("logsDropped", droppedRecords=123, reason="too many"))
+    assert build_invocations(environment.events).dropped_log_events == 123
+
+
+def test_reports_that_stand_twice_are_counted_as_such():
+    """Exports overlap, and Firehose delivers at least once."""
+    events = Environment().cold(1).wait(5).invoke(2).events
+    result = build_invocations([*events, *events])
+    assert (len(result.rows), result.repeated_reports) == (4, 2)
+    assert build_invocations(events).repeated_reports == 0
+
+
+def test_the_function_is_named_by_the_json_events_where_the_group_is_not_known():
+    stream = "2026/11/24/[1]" + "a" * 32
+    arn = "arn:aws:lambda:eu-central-1:123456789012:function:orders"
+    messages = [
+        json_event("start", requestId=request_id(1), functionArn=arn, version="1"),
+        json_event("report", requestId=request_id(1), metrics={"durationMs": 12.5}),
+    ]
+    for name in (stream, ""):
+        events = [LogEvent("", name, T0 + at, message) for at, message in enumerate(messages)]
+        assert [row.function for row in build_invocations(events).rows] == ["orders"]
+    start = json_event("initStart", functionName="orders", phase="init")
+    events = [LogEvent("", stream, T0, start), LogEvent("", stream, T0 + 1, render(ReportLine(request_id(1), 1.0)))]
+    assert [row.function for row in build_invocations(events).rows] == ["orders"]
+
+
+def test_a_line_without_a_time_stays_where_it_stands():
+    environment = Environment().cold(1).wait(5).invoke(2)
+    untimed = [
+        replace(event, timestamp_ms=None) if isinstance(read_event(event.message), ReportLine) else event
+        for event in environment.events
+    ]
+    assert [row.kind for row in build_invocations(untimed).rows] == ["cold", "warm"]
 
 
 # --- targets that print less -----------------------------------------------------------------------------------------

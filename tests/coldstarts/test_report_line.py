@@ -8,6 +8,7 @@ import re
 import string
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serverless_lab import report_line
-from serverless_lab.coldstarts.platform_events import parse_json, read_event
+from serverless_lab.coldstarts.platform_events import (
+    InitRuntimeDone,
+    LogsDropped,
+    RestoreRuntimeDone,
+    RuntimeDone,
+    Span,
+    parse_json,
+    read_event,
+    render_json,
+)
 from serverless_lab.report_line import (
     EndLine,
+    ExtensionLine,
+    FaultLine,
     InitReport,
     InitStart,
     ReportLine,
     RestoreReport,
     RestoreStart,
     StartLine,
+    SubscriptionLine,
     find_platform_line,
     has_init_duration_first,
     is_platform_line,
@@ -31,11 +44,15 @@ from serverless_lab.report_line import (
     parse_line,
     render,
     render_end,
+    render_extension,
+    render_fault,
     render_init_report,
     render_init_start,
     render_restore_report,
     render_restore_start,
     render_start,
+    render_subscription,
+    whole_part,
 )
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -62,6 +79,18 @@ def rendered(line: report_line.PlatformLine) -> str:
             return render_restore_start(line.runtime_version or "", line.runtime_version_arn or "")
         case RestoreReport():
             return render_restore_report(line)
+        case FaultLine():
+            return render_fault(line)
+        case ExtensionLine():
+            return render_extension(line)
+        case SubscriptionLine():
+            return render_subscription(line)
+
+
+def json_time_ms(text: str) -> int:
+    """The `time` of a rendered event, read independently of the reader."""
+    stamp = datetime.strptime(json.loads(text)["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return round(stamp.timestamp() * 1000)
 
 
 # --- literal samples -------------------------------------------------------------------------------------------------
@@ -74,10 +103,10 @@ def test_a_recorded_line_has_the_fields_it_shows_and_no_other(sample):
     line = parse_json(text) if text.startswith("{") else parse_line(text)
     assert line is not None
     assert type(line).__name__ == sample["line"]
-    found = {name: value for name, value in dataclasses.asdict(line).items() if value is not None}
-    assert found == sample["fields"]
+    found = {name: value for name, value in dataclasses.asdict(line).items() if value is not None and value != ()}
+    assert json.loads(json.dumps(found)) == {name: value for name, value in sample["fields"].items() if value != []}
     if sample["renders"]:
-        assert rendered(line) == text
+        assert (render_json(line, json_time_ms(text)) if text.startswith("{") else rendered(line)) == text
 
 
 def test_lines_have_the_separators_and_ends_that_were_recorded_on_aws():
@@ -176,13 +205,18 @@ def test_a_line_is_found_behind_what_tools_put_before_it():
         '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": true}}}',
         '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": NaN}}}',
         '{"type": "platform.report", "record": {"requestId": "x", "metrics": {"durationMs": -1}}}',
-        '{"type": "platform.runtimeDone", "record": {"requestId": "x", "metrics": {"durationMs": 3}}}',
+        '{"type": "platform.runtimeDone", "record": {"metrics": {"durationMs": 3}}}',
+        '{"type": "platform.invokeSummary", "record": {"requestId": "x", "metrics": {"durationMs": 3}}}',
+        '{"type": "platform.fault", "record": "RequestId: x"}',
+        '{"type": "platform.fault", "record": {"requestId": "x"}}',
+        '{"type": "platform.initReport", "record": {"metrics": {}}}',
+        '{"type": "platform.logsDropped", "record": {"droppedRecords": 1.5}}',
+        '{"type": "function", "record": "REPORT RequestId: x Duration: 1 ms"}',
         '{"type": "platform.report", "record": {',
         "[" * 100_000 + '"platform.report"',
     ],
 )
 def test_a_json_event_that_does_not_say_it_is_nothing(text):
-    """`platform.runtimeDone` names the request too; counting it would double the invocations."""
     assert read_event(text) is None
 
 
@@ -229,16 +263,124 @@ def test_a_prefix_changes_nothing(report, prefix):
         assert parse(f"{prefix} {render(report)}") == report
 
 
+phases = st.sampled_from(["init", "invoke"])
+times = st.datetimes(datetime(2014, 1, 1), datetime(2034, 1, 1)).map(lambda at: at.isoformat()[:19] + ".123Z")
+timeouts = st.integers(1, 90_000).map(lambda hundredths: f"Task timed out after {hundredths / 100:.2f} seconds")
+exits = st.sampled_from(
+    [
+        "Runtime exited with error: signal: killed",
+        "Runtime exited with error: exit status 106",
+        "Runtime exited without providing a reason",
+        "Couldn't find valid bootstrap(s): [/var/task/bootstrap]",
+    ]
+)
+fault_types = st.none() | st.sampled_from(["Runtime.ExitError", "Extension.Crash", "Runtime.InvalidEntrypoint"])
+faults = (
+    st.builds(FaultLine, ids, timeouts, st.none(), times)
+    | st.builds(FaultLine, ids, exits, fault_types)
+    | st.builds(FaultLine, ids, st.just("Process exited before completing request"))
+)
+lists = st.lists(words, max_size=3).map(tuple)
+extensions = st.builds(ExtensionLine, words, words, lists) | st.builds(
+    SubscriptionLine, words, words, lists, st.booleans()
+)
+
+
 @given(
     st.builds(StartLine, ids, words)
     | st.builds(EndLine, ids)
     | st.builds(InitStart, words, words)
-    | st.builds(InitReport, durations, st.none() | st.sampled_from(["init", "invoke"]), st.none() | statuses)
+    | st.builds(InitReport, durations, st.none() | phases, st.none() | statuses)
     | st.builds(RestoreStart, words, words)
     | st.builds(RestoreReport, durations, st.none() | statuses, st.none() | error_types)
+    | faults
+    | extensions
 )
 def test_parsing_any_other_rendered_line_gives_the_same_line(line):
     assert parse_line(rendered(line)) == line
+    assert is_platform_line(rendered(line))
+
+
+maybe = st.none() | words
+thousandths = st.integers(0, 90_000_000).map(lambda number: number / 1000)
+types = st.none() | st.sampled_from(["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"])
+spans = st.builds(Span, words, times, thousandths)
+
+
+@given(
+    reports()
+    | st.builds(ReportLine, ids, thousandths, init_duration_ms=thousandths, restore_duration_ms=thousandths)
+    | st.builds(StartLine, ids, maybe, maybe)
+    | st.builds(EndLine, ids)
+    | st.builds(InitStart, maybe, maybe, types, st.none() | phases, maybe, maybe, maybe, st.none() | whole)
+    | st.builds(InitRuntimeDone, types, st.none() | phases, st.none() | statuses, maybe)
+    | st.builds(InitReport, thousandths, st.none() | phases, st.none() | statuses, maybe, types)
+    | st.builds(RestoreStart, maybe, maybe, maybe, maybe, maybe)
+    | st.builds(RestoreRuntimeDone, st.none() | statuses, maybe)
+    | st.builds(RestoreReport, thousandths, st.none() | statuses, maybe)
+    | st.builds(
+        RuntimeDone,
+        ids,
+        st.none() | statuses,
+        maybe,
+        st.none() | thousandths,
+        st.none() | whole,
+        st.lists(spans, max_size=3).map(tuple),
+    )
+    | st.builds(LogsDropped, whole, st.none() | whole, maybe)
+    | faults
+    | extensions,
+    st.integers(0, 2_000_000_000_000),
+)
+def test_parsing_any_event_rendered_as_json_gives_the_same_event(event, at_ms):
+    text = render_json(event, at_ms)
+    assert parse_json(text) == event
+    assert read_event(text + "\n") == event
+    assert json_time_ms(text) == at_ms
+
+
+# --- lines that were cut ---------------------------------------------------------------------------------------------
+
+
+@given(reports(), st.data())
+def test_what_is_left_of_a_cut_report_says_nothing_the_whole_one_does_not(report, data):
+    """A status or an error type that was cut must not become another; what may have followed is not assumed absent."""
+    text = render(report)
+    cut = text[: data.draw(st.integers(0, len(text) - 1))]
+    part = whole_part(cut)
+    found = None if part is None else parse(part)
+    if found is not None:
+        known = {name: value for name, value in dataclasses.asdict(found).items() if value is not None}
+        assert known.items() <= dataclasses.asdict(report).items()
+        assert "max_memory_used_mb" in known
+
+
+@given(
+    st.builds(StartLine, ids, words)
+    | st.builds(EndLine, ids)
+    | st.builds(InitReport, durations, st.none() | phases, st.none() | statuses)
+    | st.builds(RestoreReport, durations, st.none() | statuses, st.none() | error_types)
+    | faults,
+    st.data(),
+)
+def test_what_is_left_of_any_cut_line_says_nothing_the_whole_one_does_not(line, data):
+    text = rendered(line)
+    part = whole_part(text[: data.draw(st.integers(0, len(text) - 1))])
+    found = None if part is None else parse_line(part)
+    if found is not None and not isinstance(found, FaultLine):
+        known = {name: value for name, value in dataclasses.asdict(found).items() if value is not None}
+        assert known.items() <= dataclasses.asdict(line).items()
+    elif found is not None:
+        assert (found.request_id, found.status) == (line.request_id, line.status)
+        assert found.error_type in (None, line.error_type)
+
+
+def test_a_whole_line_without_a_line_end_is_read():
+    """A log that was pasted somewhere often has lost its last line end."""
+    cold = CLASSIC.replace("36 MB\t", "36 MB\tInit Duration: 110.10 ms\t")
+    failed = CLASSIC.replace("36 MB\t\n", "36 MB\tStatus: error\tError Type: Runtime.ExitError\n")
+    for line in (CLASSIC, cold, failed):
+        assert whole_part(line.rstrip()) == line.rstrip()
 
 
 # Text that looks like the real thing, cut and mixed at any place.
