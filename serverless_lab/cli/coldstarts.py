@@ -42,7 +42,7 @@ def report(
 
     Example: lab coldstarts report --bin 10s
     """
-    from serverless_lab.coldstarts.report import build_report
+    from serverless_lab.coldstarts.runs import build_report
 
     if as_csv and as_json:
         raise typer.BadParameter("name one of --csv and --json")

@@ -42,7 +42,7 @@ def run_all(
     Example: lab run --scenario monday-spike --parameter InitStyle=lazy
     """
     from serverless_lab.cli.context import living_deployment
-    from serverless_lab.coldstarts.report import build_report
+    from serverless_lab.coldstarts.runs import build_report
     from serverless_lab.scenario import load_scenario, with_request
 
     if scenario is None:

@@ -267,12 +267,15 @@ def merged(samples: Iterable[Sample]) -> Sample:
 class Summary:
     """What happened to a group of invocations: one function, one time bin, or all.
 
-    `function` and `bin_start_ms` (epoch) are None where the group is not limited by them. `kinds` has the kinds there
-    are. `cold_starts` counts the invocations whose caller waited, of those whose kind is known; its count is None when
-    none is known. `with_init` invocations carry an init or a restore on their REPORT line, whoever waited.
+    `function`, `bin_start_ms` (epoch), `version` and `initialization_type` are None where the group is not limited by
+    them, or where it is what the log does not say. `kinds` has the kinds there are. `cold_starts` counts the
+    invocations whose caller waited, of those whose kind is known; its count is None when none is known.
+    `with_init` invocations carry an init or a restore on their REPORT line, whoever waited.
     `environments` were initialised in the group's time, used or not; None when the log does not tell.
     `init_ms` is Init Duration of cold invocations, `restore_ms` SnapStart's, `init_plus_first_duration_ms` both phases
     of every invocation whose caller waited. `errors` are invocations with a status or error type other than a timeout.
+    `billed_ms` is the sum of Billed Duration, `billed_gb_s` the same times memory, in GB-seconds (1 GB = 1,024 MB);
+    None where no line states them.
     """
 
     function: str | None
@@ -290,10 +293,29 @@ class Summary:
     max_memory_used_mb: int | None
     timeouts: int
     errors: int
+    billed_ms: int | None = None
+    billed_gb_s: float | None = None
+    version: str | None = None
+    initialization_type: str | None = None
 
 
-def summary_of(sample: Sample, *, function: str | None = None, bin_start_ms: int | None = None) -> Summary:
-    """The statistics of one sample; the keyword arguments name the group."""
+MB_MS_PER_GB_S = 1024 * 1000
+
+
+def summary_of(
+    sample: Sample,
+    *,
+    function: str | None = None,
+    bin_start_ms: int | None = None,
+    version: str | None = None,
+    initialization_type: str | None = None,
+    has_rate: bool = True,
+) -> Summary:
+    """The statistics of one sample; the keyword arguments name the group.
+
+    Args:
+        has_rate: False where the log is known to leave invocations out, so that no share of them means anything.
+    """
     kinds = {kind: sample.kinds[kind] for kind in KINDS if sample.kinds.get(kind)}
     invocations = sum(kinds.values())
     known = invocations - kinds.get(UNKNOWN, 0)
@@ -303,7 +325,7 @@ def summary_of(sample: Sample, *, function: str | None = None, bin_start_ms: int
         bin_start_ms=bin_start_ms,
         invocations=invocations,
         kinds=kinds,
-        cold_starts=Rate(None if known == 0 and invocations else waited, known),
+        cold_starts=Rate(waited if has_rate and (known or not invocations) else None, known),
         with_init=sample.with_init,
         environments=sample.environments,
         init_ms=quantiles_of_sorted(sample.init_ms),
@@ -314,18 +336,11 @@ def summary_of(sample: Sample, *, function: str | None = None, bin_start_ms: int
         max_memory_used_mb=sample.max_memory_used_mb,
         timeouts=sample.timeouts,
         errors=sample.errors,
+        billed_ms=sample.billed_ms if sample.billed else None,
+        billed_gb_s=sample.billed_mb_ms / MB_MS_PER_GB_S if sample.billed_mb_ms else None,
+        version=version,
+        initialization_type=initialization_type,
     )
-
-
-def summarise(
-    frame: pd.DataFrame,
-    environments: int | None,
-    *,
-    function: str | None = None,
-    bin_start_ms: int | None = None,
-) -> Summary:
-    """The summary of the invocations in `frame` (columns of `frame.COLUMNS`)."""
-    return summary_of(sample_of(frame, environments), function=function, bin_start_ms=bin_start_ms)
 
 
 @dataclass(frozen=True)
@@ -361,30 +376,46 @@ def make_bins(began: pd.Series, origin_ms: int | None, width_ms: int | None) -> 
     return Bins(origin, width, math.floor((last - origin) / width) + 1)
 
 
+def bin_numbers(frame: pd.DataFrame, bins: Bins) -> pd.Series:
+    """Which bin each invocation began in; missing where no time is known."""
+    return ((began_ms(frame) - bins.origin_ms) // bins.width_ms).astype("Int64")
+
+
+def environments_by_bin(
+    inits: Sequence[InitRow] | None, bins: Bins, *, function: str | None = None
+) -> list[int] | None:
+    """How many environments were initialised in each bin; what was before the first one belongs to it."""
+    if inits is None:
+        return None
+    counts = [0] * bins.count
+    for init in inits:
+        if init.timestamp is None or (function is not None and init.function != function):
+            continue
+        at = (init.timestamp - bins.origin_ms) // bins.width_ms
+        counts[min(max(at, 0), bins.count - 1)] += 1
+    return counts
+
+
 def summarise_bins(
-    frame: pd.DataFrame, inits: Sequence[InitRow] | None, bins: Bins | None, *, function: str | None = None
+    frame: pd.DataFrame,
+    inits: Sequence[InitRow] | None,
+    bins: Bins | None,
+    *,
+    function: str | None = None,
+    has_rate: bool = True,
 ) -> tuple[Summary, ...]:
     """One summary per bin in order of time, empty ones included."""
     if bins is None:
         return ()
-    index = ((began_ms(frame) - bins.origin_ms) // bins.width_ms).astype("Int64")
-    parts = {int(at): part for at, part in frame.groupby(index)}
-    environments: list[int] | None = None
-    if inits is not None:
-        environments = [0] * bins.count
-        for init in inits:
-            if init.timestamp is None or (function is not None and init.function != function):
-                continue
-            at = (init.timestamp - bins.origin_ms) // bins.width_ms
-            # What was initialised ahead of the first invocation belongs to the first bin.
-            environments[min(max(at, 0), bins.count - 1)] += 1
+    parts = {int(at): part for at, part in frame.groupby(bin_numbers(frame, bins))}
+    environments = environments_by_bin(inits, bins, function=function)
     empty = frame.iloc[0:0]
     return tuple(
-        summarise(
-            parts.get(at, empty),
-            None if environments is None else environments[at],
+        summary_of(
+            sample_of(parts.get(at, empty), None if environments is None else environments[at]),
             function=function,
             bin_start_ms=bins.start_ms(at),
+            has_rate=has_rate,
         )
         for at in range(bins.count)
     )

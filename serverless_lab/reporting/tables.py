@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from serverless_lab.coldstarts.report import ClientSummary, ColdStartReport
+    from serverless_lab.coldstarts.client import ClientSummary
+    from serverless_lab.coldstarts.report import ColdStartReport
     from serverless_lab.coldstarts.statistics import Quantiles, Rate, Summary
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -96,7 +97,7 @@ def _context(report: ColdStartReport) -> str:
 
 
 def _function_tables(report: ColdStartReport) -> Iterable[RenderableType]:
-    from serverless_lab.coldstarts.report import short_names
+    from serverless_lab.coldstarts.names import short_names
 
     names = short_names((summary.function or "" for summary in report.functions), report.stack_name)
     rows = [(names[summary.function or ""], summary) for summary in report.functions]

@@ -1,0 +1,153 @@
+"""What a report says in sentences: what was not counted, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from serverless_lab.coldstarts.client import ClientSummary
+from serverless_lab.coldstarts.invocations import UNKNOWN, function_name
+from serverless_lab.coldstarts.names import many, short_names
+from serverless_lab.coldstarts.statistics import Bins, Rate, Summary, began_ms
+
+if TYPE_CHECKING:
+    from serverless_lab.coldstarts.frame import SavedInvocations
+    from serverless_lab.coldstarts.report import FilesRead
+
+
+def notes_of(
+    manifest: Mapping[str, Any],
+    saved: SavedInvocations,
+    total: Summary,
+    bins: Bins | None,
+    client: ClientSummary | None,
+    files: FilesRead | None = None,
+) -> list[str]:
+    """The sentences under the tables."""
+    notes = []
+    if manifest.get("complete") is False:
+        notes.append("The run did not end by itself: it is not complete.")
+    notes.extend(str(problem) for problem in manifest.get("problems") or ())
+    notes.extend(kind_notes(total, of_files=files is not None))
+    notes.extend(_log_notes(saved))
+    if saved.unfinished:
+        notes.append(unfinished_note(len(saved.unfinished), total.invocations))
+    if saved.unreported:
+        notes.append(f"{many(saved.unreported, 'expected REPORT line')} had not arrived when the log was read.")
+    if files is None:
+        for function, count in sorted((saved.unreadable or {}).items()):
+            notes.append(f"{many(count, 'platform line')} of {function} could not be read.")
+    else:
+        notes.extend(file_notes(files, total))
+    if saved.missing_groups:
+        names = [function_name(group) for group in saved.missing_groups]
+        short = short_names([*names, *saved.frame["function"].unique()], str(manifest.get("stack_name") or ""))
+        notes.append("Never ran (no log group): " + ", ".join(sorted(short[name] for name in names)) + ".")
+    untimed = int(began_ms(saved.frame).isna().sum())
+    if untimed and (bins is not None or files is not None):
+        notes.append(f"{many(untimed, 'invocation')} without a time: in no time bin.")
+    if client is not None:
+        notes.extend(_client_notes(client))
+    return notes
+
+
+def kind_notes(total: Summary, *, of_files: bool) -> list[str]:
+    """What the log does not tell of cold starts."""
+    unknown = total.kinds.get(UNKNOWN, 0)
+    if not total.invocations:
+        where = "in these files" if of_files else "in the time of the run"
+        return [f"No REPORT line was found {where}."]
+    if unknown == total.invocations:
+        if of_files:
+            return [
+                "Cold starts cannot be told from these logs: nothing in them says of any invocation whether it waited."
+            ]
+        return [
+            "Cold starts cannot be told from this target's logs: it prints no Init Duration, and a log stream is not "
+            "an environment. There is no rate."
+        ]
+    if unknown:
+        return [f"{many(unknown, 'invocation')} of unknown kind: not counted in cold-start rates."]
+    return []
+
+
+def unfinished_note(unfinished: int, invocations: int) -> str:
+    share = Rate(unfinished, invocations + unfinished).rate or 0.0
+    return (
+        f"{many(unfinished, 'invocation')} began (START) and had no REPORT when the log was read: "
+        f"{percent_text(share)} of those that began."
+    )
+
+
+def file_notes(files: FilesRead, total: Summary) -> list[str]:
+    """What could not be read in log files, and how much that can be at most."""
+    notes = []
+    count = files.unreadable_count - files.unreadable_files
+    if files.unreadable_files:
+        notes.append(
+            f"{many(files.unreadable_files, 'file')} could not be read at all: what is in there is not counted."
+        )
+    if count:
+        share = count / (total.invocations + count)
+        notes.append(
+            f"{many(count, 'line')} could not be read: if each was a REPORT line, {percent_text(share)} of the "
+            "invocations are missing here."
+        )
+    return notes
+
+
+def _log_notes(saved: SavedInvocations) -> list[str]:
+    notes = []
+    cold_without_init = int(((saved.frame["kind"] == "cold") & saved.frame["init_duration_ms"].isna()).sum())
+    if cold_without_init:
+        notes.append(
+            f"{many(cold_without_init, 'cold start')} told by the first invocation of a log stream: "
+            "this target prints no Init Duration, so how long they took is not known here."
+        )
+    if saved.restores:
+        notes.append(
+            f"{many(len(saved.restores), 'environment')} restored from a SnapStart snapshot, beside those initialised."
+        )
+    if saved.ignored_init_durations:
+        notes.append(
+            f"{many(saved.ignored_init_durations, 'Init Duration')} of a runtime interface emulator ignored: "
+            "what it prints is not the init."
+        )
+    if saved.failures_only:
+        notes.append(
+            f"The log of {', '.join(saved.failures_only)} has failed invocations alone, as system log level WARN "
+            "leaves them: no rate of such a function means anything."
+        )
+    if saved.dropped_log_events:
+        notes.append(f"Lambda says that it could not write {many(saved.dropped_log_events, 'log event')}.")
+    if saved.repeated_reports:
+        notes.append(
+            f"{many(saved.repeated_reports, 'REPORT line')} stand twice: the input overlaps, and they count twice."
+        )
+    return notes
+
+
+def _client_notes(client: ClientSummary) -> list[str]:
+    notes = []
+    if client.not_sent:
+        notes.append(f"{many(client.not_sent, 'request')} due and never sent.")
+    if client.sent and not client.with_request_id:
+        notes.append("Responses name no function request id, so requests and invocations are not joined.")
+    elif client.without_report:
+        notes.append(f"{many(client.without_report, 'request')} with a request id and without a REPORT line.")
+    if client.with_several_reports:
+        notes.append(f"{many(client.with_several_reports, 'request')} with several REPORT lines: the first one counts.")
+    unexplained = sum(client.unexplained.values())
+    if client.with_request_id and unexplained:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in client.unexplained.items())
+        notes.append(
+            f"{many(unexplained, 'invocation')} not caused by this client's requests ({kinds}): "
+            "warming pings, streams, queues, schedules, retries or other clients."
+        )
+    return notes
+
+
+def percent_text(share: float) -> str:
+    """`12.3 %`; a share that is not zero never looks like zero."""
+    percent = share * 100
+    return f"{percent:.2g} %" if 0 < percent < 0.05 else f"{percent:.1f} %"
