@@ -1,4 +1,4 @@
-"""`lab coldstarts report`: what the REPORT lines of a run say."""
+"""`lab coldstarts`: what the REPORT lines of a run, or of log files of any origin, say."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from serverless_lab.errors import BadInput, NothingDeployed
 from serverless_lab.project import Project, read_json
 
 if TYPE_CHECKING:
+    from serverless_lab.coldstarts.report import ColdStartReport
     from serverless_lab.targets.base import Target
 
 app = typer.Typer(
@@ -26,7 +27,30 @@ def coldstarts() -> None:
 
 @app.command()
 def report(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER|-", help="Log files, folders of them, or - for standard input.  [default: a run's log]"
+        ),
+    ] = None,
     run: RunId = None,
+    log_format: Annotated[
+        str | None, typer.Option("--format", help="How the files are to be read.  [default: told by their content]")
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option("--function", help="The function's name, where the files do not say it.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="In files, only what began from then on: 2026-11-24T16:00, or 2h before now."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="In files, only what began before then.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by", help="Group by function, version, memory, initialization-type or bin; repeatable for combinations."
+        ),
+    ] = None,
     bin_width: Annotated[
         str | None, typer.Option("--bin", help="Width of a time bin, such as 10s or 5m.  [default: a round one]")
     ] = None,
@@ -35,21 +59,38 @@ def report(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell a run's cold starts, by function and by time.
+    """Tell cold starts by function and by time: of a run, or of log files.
 
     Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
-    how long their inits took, and what the client saw.
+    how long their inits took, and what the client saw. Without a file, the log of the last run is read; files may come
+    from anywhere: consoles, exports, `aws logs tail`, in any mixture.
 
-    Example: lab coldstarts report --bin 10s
+    Example: lab coldstarts report logs/ --by function --by memory
     """
-    from serverless_lab.coldstarts.runs import build_report
+    from serverless_lab.coldstarts.groups import checked_dimensions
 
     if as_csv and as_json:
         raise typer.BadParameter("name one of --csv and --json")
     bin_ms = None if bin_width is None else _bin_ms(bin_width)
-    project = Project()
-    folder = project.run(run)
-    found = build_report(run_folder=folder, target=_target(project, folder, profile), refresh=refresh, bin_ms=bin_ms)
+    dimensions = checked_dimensions(by or [])
+    if paths:
+        if run is not None or refresh or profile is not None:
+            raise typer.BadParameter("--run, --refresh and --profile are for the log of a run, not for files")
+        from serverless_lab.coldstarts.file_reports import report_files
+
+        found = report_files(
+            paths,
+            format=log_format,
+            function=function or "",
+            since_ms=None if since is None else _instant_ms("--since", since),
+            until_ms=None if until is None else _instant_ms("--until", until),
+            bin_ms=bin_ms,
+            by=dimensions,
+        )
+    else:
+        if log_format is not None or function is not None or since is not None or until is not None:
+            raise typer.BadParameter("--format, --function, --since and --until are for files: name one")
+        found = _run_report(run, profile, refresh, bin_ms, dimensions)
     if as_json:
         print_json(found.to_json())
     elif as_csv:
@@ -58,6 +99,17 @@ def report(
         from serverless_lab.reporting.tables import print_report
 
         print_report(found, stdout_console())
+
+
+def _run_report(
+    run: str | None, profile: str | None, refresh: bool, bin_ms: int | None, by: tuple[str, ...]
+) -> ColdStartReport:
+    from serverless_lab.coldstarts.runs import build_report
+
+    project = Project()
+    folder = project.run(run)
+    target = _target(project, folder, profile)
+    return build_report(run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by)
 
 
 def _target(project: Project, folder: Path, profile: str | None) -> Target | None:
@@ -104,3 +156,24 @@ def _bin_ms(text: str) -> int:
     if milliseconds is None or milliseconds < 1:
         raise BadInput(f"--bin `{text}` is no width", hint="a number and ms, s, m, h or d: --bin 10s")
     return int(milliseconds)
+
+
+def _instant_ms(option: str, text: str) -> int:
+    """Epoch ms of an ISO 8601 instant (UTC where it names no zone), of epoch ms, or of a duration before now."""
+    import time
+    from datetime import UTC, datetime
+
+    from serverless_lab.scenario import duration_ms
+
+    if text.isdigit() and len(text) >= 12:
+        return int(text)
+    before_ms = duration_ms(text)
+    if before_ms is not None:
+        return int(time.time() * 1000 - before_ms)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            f"{option} `{text}` is no instant", hint="for example 2026-11-24T16:00, 2026-11-24, or 2h for two hours ago"
+        ) from error
+    return round((found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp() * 1000)

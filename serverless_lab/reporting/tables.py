@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from serverless_lab.coldstarts.names import many
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 BLOCKS = "▁▂▃▄▅▆▇█"
 NONE = "·"
 ABSENT = "–"
+UNREADABLE_SHOWN = 5
+UNNAMED = "(no name in the log)"
 SPARKLINE_WIDTH = 60
 
 
@@ -56,9 +60,10 @@ def _parts(report: ColdStartReport) -> Iterable[RenderableType]:
     yield Text(_context(report))
     if report.total.kinds:
         yield Text("kinds: " + ", ".join(f"{count:,} {kind}" for kind, count in report.total.kinds.items()))
+        yield Text(_three_numbers(report.total))
     if report.functions:
         yield Text()
-        yield from _function_tables(report)
+        yield from _group_tables(report) if report.by else _function_tables(report)
         yield Text(
             "cold: the caller waited for an init; cold % of the invocations whose kind is known. envs: environments "
             "initialised, used or not. run: Duration. init+run: an init and the first Duration after it.",
@@ -75,17 +80,42 @@ def _parts(report: ColdStartReport) -> Iterable[RenderableType]:
         yield Text("Notes", style="bold")
         for note in report.notes:
             yield Text(f"- {note}")
+    if report.files is not None and report.files.unreadable:
+        yield Text()
+        yield Text("Could not be read", style="bold")
+        for place in report.files.unreadable[:UNREADABLE_SHOWN]:
+            at = f":{place.line}" if place.line else ""
+            yield Text(f"- {place.file}{at}: {place.reason}" + (f": {place.text[:60]}" if place.text else ""))
+        if report.unreadable > UNREADABLE_SHOWN:
+            yield Text(f"- and {report.unreadable - UNREADABLE_SHOWN:,} more")
 
 
 def _headline(report: ColdStartReport) -> str:
     total = report.total
     if total.cold_starts.count is None:
-        return f"{total.invocations:,} invocations; cold starts cannot be told from this target's logs"
+        logs = "this target's logs" if report.files is None else "these logs"
+        return f"{total.invocations:,} invocations; cold starts cannot be told from {logs}"
     environments = "" if total.environments is None else f"; {total.environments:,} environments initialised"
     return f"{total.invocations:,} invocations, cold starts {rate_text(total.cold_starts)}{environments}"
 
 
+def _three_numbers(total: Summary) -> str:
+    """What is often taken for one another."""
+    environments = "not told" if total.environments is None else f"{total.environments:,}"
+    waited = "not told" if total.cold_starts.count is None else f"{total.cold_starts.count:,}"
+    return (
+        f"environments initialised: {environments}; REPORT lines with an init: {total.with_init:,}; "
+        f"callers that waited: {waited}"
+    )
+
+
 def _context(report: ColdStartReport) -> str:
+    if report.files is not None:
+        kinds = ", ".join(f"{count:,} {name}" for name, count in report.files.formats.items())
+        read = f"{many(sum(report.files.formats.values()), 'file')}" + (f" ({kinds})" if kinds else "")
+        if report.first_ms is None or report.last_ms is None:
+            return read
+        return f"{read}, from {_instant(report.first_ms)} to {_instant(report.last_ms)}"
     words = [f"run {report.run_id}" if report.run_id else "", report.scenario]
     words.append(f"target {report.target}" if report.target else "")
     words.append(f"clock {report.clock}" if report.clock else "")
@@ -97,24 +127,45 @@ def _context(report: ColdStartReport) -> str:
 
 
 def _function_tables(report: ColdStartReport) -> Iterable[RenderableType]:
-    from serverless_lab.coldstarts.names import short_names
+    names = report.short_names
+    rows = [([names[summary.function or ""] or UNNAMED], summary) for summary in report.functions]
+    return _two_tables(["function"], rows, report.total)
 
-    names = short_names((summary.function or "" for summary in report.functions), report.stack_name)
-    rows = [(names[summary.function or ""], summary) for summary in report.functions]
-    counts = _table("function", ">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">memory MB", ">failed")
+
+def _group_tables(report: ColdStartReport) -> Iterable[RenderableType]:
+    from serverless_lab.coldstarts.tabular import group_label
+
+    names = report.short_names
+    rows = []
+    for summary in report.groups:
+        cells = []
+        for dimension in report.by:
+            if dimension == "bin":
+                start_ms = summary.bin_start_ms
+                cells.append(ABSENT if start_ms is None else _bin_label(report, start_ms))
+            else:
+                label = group_label(summary, dimension)
+                cells.append(ABSENT if label is None else names.get(label, label) or UNNAMED)
+        rows.append((cells, summary))
+    return _two_tables(list(report.by), rows, report.total)
+
+
+def _two_tables(heads: list[str], rows: list[tuple[list[str], Summary]], total: Summary) -> Iterable[RenderableType]:
+    """Counts and times of the same rows, and of all together under them."""
+    counts = _table(*heads, ">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">memory MB", ">failed")
     times = _table(
-        "ms",
+        *(heads if len(heads) > 1 else ["ms"]),
         *(">init p50", ">p90", ">p99", ">max"),
         *(">run p50", ">p90", ">p99", ">max"),
         *(">init+run p50", ">p90", ">max"),
     )
-    for name, summary in rows:
-        counts.add_row(name, *_count_cells(summary))
-        times.add_row(name, *_time_cells(summary))
+    for names, summary in rows:
+        counts.add_row(*names, *_count_cells(summary))
+        times.add_row(*names, *_time_cells(summary))
     if len(rows) > 1:
-        for table, cells in ((counts, _count_cells(report.total)), (times, _time_cells(report.total))):
+        for table, cells in ((counts, _count_cells(total)), (times, _time_cells(total))):
             table.add_section()
-            table.add_row("all", *cells)
+            table.add_row("all", *[""] * (len(heads) - 1), *cells)
     yield counts
     yield ""
     yield times
@@ -149,7 +200,6 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         line = sparkline(counts)
         most = max(sum(counts[at : at + together]) for at in range(0, len(counts), together))
         yield Text(f"Cold starts over time  {line}  at most {most:,} in {per}")
-    origin = report.started_at_ms if report.started_at_ms is not None else (bins[0].bin_start_ms or 0)
     table = _table(
         f"from (+{span_text(report.bin_ms or 0)})",
         *(">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">init p50", ">run p50", ">p99", ">failed"),
@@ -158,7 +208,7 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         if not summary.invocations and not summary.environments:
             continue
         table.add_row(
-            _offset((summary.bin_start_ms or 0) - origin),
+            _bin_label(report, summary.bin_start_ms or 0),
             f"{summary.invocations:,}",
             *_rate_cells(summary.cold_starts),
             _environments(summary),
@@ -267,6 +317,14 @@ def span_text(duration_ms: int) -> str:
         if duration_ms >= unit_ms and duration_ms % unit_ms == 0:
             return f"{duration_ms // unit_ms} {unit}"
     return f"{duration_ms} ms"
+
+
+def _bin_label(report: ColdStartReport, start_ms: int) -> str:
+    """Time since a run's start; for log files the instant itself."""
+    if report.started_at_ms is not None:
+        return _offset(start_ms - report.started_at_ms)
+    pattern = "%Y-%m-%d %H:%M" if (report.bin_ms or 0) % 60_000 == 0 else "%Y-%m-%d %H:%M:%S"
+    return datetime.fromtimestamp(start_ms / 1000, UTC).strftime(pattern)
 
 
 def _offset(offset_ms: int) -> str:

@@ -1,0 +1,168 @@
+"""A report of log files: the same numbers as of a run, for files of any origin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serverless_lab.coldstarts.file_reports import report_files
+from serverless_lab.coldstarts.frame import SavedInvocations
+from serverless_lab.coldstarts.invocations import build_invocations
+from serverless_lab.coldstarts.report import make_report
+from serverless_lab.errors import BadInput, ReportError
+from serverless_lab.report_line import render_start
+from serverless_lab.reporting.tables import render_report
+from tests.coldstarts.log_files import write_logs
+from tests.coldstarts.runs import MAIL, ORDERS, manifest, story
+from tests.coldstarts.schema import problems
+from tests.coldstarts.story import T0, Environment, request_id
+
+
+@pytest.fixture
+def logs(tmp_path) -> Path:
+    return write_logs(tmp_path / "logs", story())
+
+
+def test_files_say_what_the_log_they_were_taken_from_says(logs):
+    events = [event for environment in story() for event in environment.events]
+    run = make_report(manifest(), SavedInvocations.from_invocations(build_invocations(events)), None)
+    found = report_files([logs])
+    assert found.functions == run.functions
+    assert found.total == run.total
+    assert (found.source, found.run_id, found.client) == ("files", "", None)
+    assert found.files is not None and sum(found.files.formats.values()) == 2
+    assert problems(json.loads(json.dumps(found.to_json()))) == []
+
+
+def test_files_can_be_named_one_by_one(logs):
+    assert report_files([logs / f"{MAIL}.log"]).total.invocations == 2
+    assert report_files([logs / f"{MAIL}.log", logs / f"{ORDERS}.log"]).total.invocations == 8
+
+
+def test_a_time_can_be_cut_out_and_its_kinds_are_those_of_the_whole_log(logs):
+    """The init of the proactive invocation of Mail lies before the cut: it is no warm invocation for that."""
+    found = report_files([logs / f"{MAIL}.log"], since_ms=T0 + 30_000)
+    assert found.total.kinds == {"proactive": 1, "warm": 1}
+    assert found.total.environments == 0
+    assert report_files([logs / f"{MAIL}.log"], since_ms=T0 + 30_001).total.kinds == {"warm": 1}
+    before = report_files([logs / f"{MAIL}.log"], until_ms=T0 + 30_000)
+    assert (before.total.invocations, before.total.environments) == (0, 1)
+    assert any("0 of 2 invocations began in the time asked for" in note for note in before.notes)
+
+
+def test_what_could_not_be_read_is_counted_and_its_greatest_harm_is_said(logs):
+    with (logs / f"{MAIL}.log").open("a") as log:
+        log.write("REPORT RequestId: 1\tDuration: lots\n")
+        log.write(f"2025-11-24T17:00:00+00:00 {render_start(request_id(9), '1')}")
+    found = report_files([logs])
+    assert found.unreadable == 1
+    assert found.files is not None
+    place = found.files.unreadable[0]
+    assert (Path(place.file).name, place.line) == (f"{MAIL}.log", 8)
+    assert "1 line could not be read: if each was a REPORT line, 11.1 % of the invocations are missing here." in (
+        found.notes
+    )
+    assert (found.unfinished, found.unfinished_rate.rate) == (1, pytest.approx(1 / 9))
+    assert any("11.1 % of those that began" in note for note in found.notes)
+    assert f"{MAIL}.log:8" in render_report(found)
+
+
+def test_files_without_a_report_are_a_report_that_says_so(tmp_path):
+    (tmp_path / "empty.log").write_text("nothing of Lambda here\n")
+    found = report_files([tmp_path / "empty.log"])
+    assert found.total.invocations == 0
+    assert "No REPORT line was found in these files." in found.notes
+    assert found.bins == ()
+
+
+def test_paths_and_formats_that_do_not_exist_are_refused(tmp_path):
+    with pytest.raises(ReportError, match="nowhere"):
+        report_files([tmp_path / "nowhere"])
+    with pytest.raises(BadInput, match="`runes`"):
+        report_files([tmp_path], format="runes")
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+    """Version 3 with 256 MB and provisioned concurrency, $LATEST with 512 MB on demand; one environment never used."""
+    provisioned = Environment("orders", T0, version="3").init_start().wait(500).init_report(480.0).wait(90_000)
+    provisioned.invoke(1, 20.0, init_duration_ms=480.0).wait(5).invoke(2, 21.0)
+    on_demand = Environment("orders", T0 + 1_000).cold(3, 230.0, 30.0, memory_size_mb=512)
+    on_demand.wait(5).invoke(4, 22.0, memory_size_mb=512)
+    unused = Environment("mail", T0 + 2_000).init_start()
+    mail = Environment("mail", T0 + 2_000).cold(5, 100.0, 10.0)
+    return write_logs(tmp_path / "mixed", [provisioned, on_demand, unused, mail])
+
+
+def by(path: Path, *dimensions: str):
+    found = report_files([path], by=dimensions)
+    assert problems(json.loads(json.dumps(found.to_json()))) == []
+    return found
+
+
+def test_groups_are_by_version(mixed):
+    found = by(mixed, "version")
+    assert [(group.version, group.invocations, group.cold_starts.count) for group in found.groups] == [
+        ("$LATEST", 3, 2),
+        ("3", 2, 0),
+    ]
+    assert [group.environments for group in found.groups] == [None, None], (
+        "one was never used, and nobody knows its version"
+    )
+
+
+def test_groups_are_by_initialization_type(mixed):
+    found = by(mixed, "initialization-type")
+    assert {group.initialization_type: group.kinds for group in found.groups} == {
+        "on-demand": {"cold": 2, "warm": 1},
+        "provisioned-concurrency": {"provisioned": 1, "warm": 1},
+    }
+
+
+def test_groups_are_by_several_things_at_once_and_add_up(mixed):
+    found = by(mixed, "function", "memory")
+    assert [(group.function, group.memory_size_mb, group.invocations) for group in found.groups] == [
+        ("mail", (256,), 1),
+        ("orders", (256,), 2),
+        ("orders", (512,), 2),
+    ]
+    timed = by(mixed, "function", "bin")
+    assert sum(group.invocations for group in timed.groups) == 5
+    assert all(group.bin_start_ms is not None for group in timed.groups)
+    used = by(mixed, "function")
+    assert [group.environments for group in used.groups] == [2, 2]
+
+
+def test_groups_replace_the_functions_in_the_table_and_in_the_csv(mixed):
+    found = by(mixed, "version", "memory")
+    lines = [line.split() for line in render_report(found).splitlines()]
+    assert ["version", "memory", "invoked"] in [line[:3] for line in lines]
+    assert ["$LATEST", "512", "2", "1", "50.0"] in [line[:5] for line in lines]
+    rows = found.to_csv().splitlines()
+    assert rows[0].startswith("version,memory_size_mb,function,")
+    assert [row.split(",")[:2] for row in rows[1:]] == [["$LATEST", "256"], ["$LATEST", "512"], ["3", "256"]]
+
+
+def test_a_function_whose_log_leaves_invocations_out_has_no_rate(tmp_path):
+    """System log level WARN writes failures alone: a share of them would be a share of nothing."""
+    lines = []
+    for number in range(3):
+        record = {
+            "requestId": request_id(number),
+            "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000, "memorySizeMB": 128, "maxMemoryUsedMB": 90},
+            "status": "timeout",
+        }
+        lines.append(
+            json.dumps({"time": f"2025-11-24T16:00:0{number}.000Z", "type": "platform.report", "record": record})
+        )
+    (tmp_path / "warn.log").write_text("\n".join(lines) + "\n")
+    found = report_files([tmp_path / "warn.log"], function="orders")
+    assert found.total.timeouts == 3
+    assert found.total.cold_starts.rate is None
+    assert found.functions[0].cold_starts.count is None
+    assert any("no rate" in note for note in found.notes)
