@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Lab
-from tests.coldstarts.log_files import write_logs
 from tests.coldstarts.runs import MAIL, ORDERS, story
 from tests.coldstarts.schema import problems
+from tests.coldstarts.story_files import write_logs
 
 pytestmark = pytest.mark.process
 

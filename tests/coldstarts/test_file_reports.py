@@ -14,10 +14,10 @@ from serverless_lab.coldstarts.report import make_report
 from serverless_lab.errors import BadInput, ReportError
 from serverless_lab.report_line import render_start
 from serverless_lab.reporting.tables import render_report
-from tests.coldstarts.log_files import write_logs
 from tests.coldstarts.runs import MAIL, ORDERS, manifest, story
 from tests.coldstarts.schema import problems
 from tests.coldstarts.story import T0, Environment, request_id
+from tests.coldstarts.story_files import write_logs
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""Environments' stories as log files on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.coldstarts.story import Environment
+
+
+def write_logs(folder: Path, environments: Iterable[Environment]) -> Path:
+    """One text file per function in `folder`, each line with its time, log group and stream before it."""
+    lines: dict[str, list[tuple[int, str]]] = {}
+    for environment in environments:
+        for event in environment.events:
+            assert event.timestamp_ms is not None
+            stamp = datetime.fromtimestamp(event.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            text = f"{stamp} {event.log_group} {event.log_stream} {event.message.rstrip()}"
+            lines.setdefault(event.log_group.rpartition("/")[2], []).append((event.timestamp_ms, text))
+    folder.mkdir(parents=True, exist_ok=True)
+    for function, told in lines.items():
+        told.sort(key=lambda item: item[0])
+        (folder / f"{function}.log").write_text("".join(f"{text}\n" for _, text in told))
+    return folder
