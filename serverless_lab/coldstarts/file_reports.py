@@ -88,11 +88,11 @@ def from_reading(
     from serverless_lab.coldstarts.frame import SavedInvocations
 
     saved = SavedInvocations.from_invocations(reading.invocations, read_at_ms=int(time.time() * 1000))
+    whole = saved.frame
     said = []
     if since_ms is not None or until_ms is not None:
-        before = len(saved.frame)
         saved = _within(saved, since_ms, until_ms)
-        said.append(f"{len(saved.frame):,} of {before:,} invocations began in the time asked for.")
+        said.append(f"{len(saved.frame):,} of {len(whole):,} invocations began in the time asked for.")
     files = _files(paths, reading.formats, reading.unreadable, len(reading.unreadable))
     files = replace(files, since_ms=since_ms, until_ms=until_ms)
     return make_report(
@@ -105,6 +105,7 @@ def from_reading(
         notes=said,
         files=files,
         unreadable=files.unreadable_count,
+        whole=whole,
     )
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from serverless_lab.coldstarts.billing import Billing, billing_sentence
 from serverless_lab.coldstarts.client import ClientSummary
+from serverless_lab.coldstarts.lifetimes import Environments, IdleLifetime, idle_sentence
 from serverless_lab.coldstarts.report import ColdStartReport, FilesRead
 from serverless_lab.coldstarts.statistics import Quantiles, Rate, Summary
 
@@ -37,6 +39,9 @@ def report_json(report: ColdStartReport) -> dict[str, Any]:
         "by": list(report.by),
         "groups": [_summary_json(summary) for summary in report.groups],
         "bins": [_summary_json(summary) for summary in report.bins],
+        "environments": None if report.environments is None else _environments_json(report.environments),
+        "idle_lifetime": None if report.idle is None else _idle_json(report.idle),
+        "billing": None if report.billing is None else _billing_json(report.billing),
         "client": None if report.client is None else _client_json(report.client),
         "unfinished_invocations": report.unfinished,
         "unfinished_rate": report.unfinished_rate.rate,
@@ -56,6 +61,44 @@ def _files_json(files: FilesRead) -> dict[str, Any]:
             {"file": place.file, "line": place.line, "text": place.text, "reason": place.reason}
             for place in files.unreadable
         ],
+    }
+
+
+def _environments_json(found: Environments) -> dict[str, Any]:
+    return {
+        "used": found.used,
+        "began": found.began,
+        "alive_max": found.alive_max,
+        "busy_max": found.busy_max,
+        "alive_by_bin": list(found.alive_by_bin),
+        "busy_by_bin": list(found.busy_by_bin),
+        "lifetime_ms": _quantiles_json(found.lifetime_ms),
+        "served_invocations": _quantiles_json(found.served),
+    }
+
+
+def _idle_json(found: IdleLifetime) -> dict[str, Any]:
+    return {
+        "low_ms": found.low_ms,
+        "high_ms": found.high_ms,
+        "survived_gaps": found.survived,
+        "survived_max_ms": found.survived_max_ms,
+        "ended": found.ended,
+        "ended_min_ms": found.ended_min_ms,
+        "contradictions": found.contradictions,
+        "beside_idle": found.beside_idle,
+        "sentence": idle_sentence(found),
+    }
+
+
+def _billing_json(found: Billing) -> dict[str, Any]:
+    return {
+        "era": found.era,
+        "fitting": _rate_json(found.fitting),
+        "told_by": found.told_by,
+        "lines": dict(found.lines),
+        "fits": {kind: dict(rules) for kind, rules in found.fits.items()},
+        "sentence": billing_sentence(found),
     }
 
 

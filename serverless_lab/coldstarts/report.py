@@ -10,8 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from serverless_lab.coldstarts.billing import Billing, billing_of, patterns_of
 from serverless_lab.coldstarts.client import ClientSummary, client_summary
 from serverless_lab.coldstarts.groups import summarise_groups
+from serverless_lab.coldstarts.lifetimes import (
+    Environments,
+    IdleLifetime,
+    environments_over_time,
+    idle_lifetime,
+)
 from serverless_lab.coldstarts.names import short_names
 from serverless_lab.coldstarts.statistics import (
     Bins,
@@ -66,8 +73,9 @@ class ColdStartReport:
     `source` is `log`, `file` (invocations.parquet of an earlier report) or `files` (log files: then there is no run,
     and `files` says which), `read_at_ms` when the log was read. `functions` are by name, `bins` by time,
     `function_bins` by name and time, `groups` by what `by` names. `samples` has every function's measured values.
-    `first_ms` and `last_ms` are when the first and the last invocation began. `notes` are sentences about what was not
-    counted and why. `saved` has the single invocations; None where they were not kept.
+    `first_ms` and `last_ms` are when the first and the last invocation began. `environments`, `idle` and `billing` are
+    None where the log does not tell, or where the single invocations were not kept. `notes` are sentences about what
+    was not counted and why. `saved` has the single invocations; None where they were not kept.
     """
 
     run_id: str
@@ -93,6 +101,9 @@ class ColdStartReport:
     groups: tuple[Summary, ...] = ()
     first_ms: int | None = None
     last_ms: int | None = None
+    environments: Environments | None = None
+    idle: IdleLifetime | None = None
+    billing: Billing | None = None
     files: FilesRead | None = None
     samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
     saved: SavedInvocations | None = field(default=None, compare=False, repr=False)
@@ -132,6 +143,7 @@ def make_report(
     notes: Iterable[str] = (),
     files: FilesRead | None = None,
     unreadable: int | None = None,
+    whole: pd.DataFrame | None = None,
 ) -> ColdStartReport:
     """The report from what has been read: no target, no files.
 
@@ -143,6 +155,7 @@ def make_report(
         notes: what is to be said first.
         files: which log files it is of.
         unreadable: how many places could not be read; None counts what `saved` knows of.
+        whole: all invocations of the log, where `saved` was cut out of it: an environment may have been used later.
 
     Raises:
         BadInput: `bin_ms` would make too many bins.
@@ -194,6 +207,9 @@ def make_report(
         groups=summarise_groups(frame, saved.inits, bins, by, without_rate=saved.failures_only),
         first_ms=int(known.min()) if len(known) else None,
         last_ms=int(known.max()) if len(known) else None,
+        environments=environments_over_time(frame, bins),
+        idle=idle_lifetime(frame if whole is None else whole),
+        billing=billing_of(patterns_of(frame)),
         files=files,
         samples=samples,
         saved=saved,

@@ -90,6 +90,12 @@ def sorted_values(values: Iterable[float]) -> Floats:
     return np.sort(array[~np.isnan(array)])
 
 
+def floats_of(column: pd.Series) -> Floats:
+    """A frame's column as float64; what is missing is NaN."""
+    values: Floats = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    return values
+
+
 def quantiles_of_sorted(ordered: Floats) -> Quantiles:
     """The same of values that are in ascending order already and hold no NaN."""
     if not len(ordered):

@@ -66,12 +66,18 @@ def _parts(report: ColdStartReport) -> Iterable[RenderableType]:
         yield from _group_tables(report) if report.by else _function_tables(report)
         yield Text(
             "cold: the caller waited for an init; cold % of the invocations whose kind is known. envs: environments "
-            "initialised, used or not. run: Duration. init+run: an init and the first Duration after it.",
+            "initialised, used or not. run: Duration. init+run: an init and the first Duration after it. alive: most "
+            "environments seen at one instant, from INIT_START to the last REPORT.",
             style="dim",
         )
     if len(report.bins) > 1:
         yield Text()
         yield from _over_time(report)
+    about = _about_environments(report)
+    if about:
+        yield Text()
+        for line in about:
+            yield Text(line)
     if report.client is not None:
         yield Text()
         yield from _client(report.client)
@@ -202,9 +208,20 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         yield Text(f"Cold starts over time  {line}  at most {most:,} in {per}")
     table = _table(
         f"from (+{span_text(report.bin_ms or 0)})",
-        *(">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">init p50", ">run p50", ">p99", ">failed"),
+        *(
+            ">invoked",
+            ">cold",
+            ">cold %",
+            ">95 % interval",
+            ">envs",
+            ">alive",
+            ">init p50",
+            ">run p50",
+            ">p99",
+            ">failed",
+        ),
     )
-    for summary in bins:
+    for at, summary in enumerate(bins):
         if not summary.invocations and not summary.environments:
             continue
         table.add_row(
@@ -212,12 +229,36 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
             f"{summary.invocations:,}",
             *_rate_cells(summary.cold_starts),
             _environments(summary),
+            ABSENT if report.environments is None else f"{report.environments.alive_by_bin[at]:,}",
             _ms(summary.init_ms.p50),
             _ms(summary.duration_ms.p50),
             _ms(summary.duration_ms.p99),
             _failed(summary),
         )
     yield table
+
+
+def _about_environments(report: ColdStartReport) -> list[str]:
+    """Lines about environments over time, the idle lifetime and billing; none where nothing is known."""
+    from serverless_lab.coldstarts.billing import billing_sentence
+    from serverless_lab.coldstarts.lifetimes import idle_sentence, words_of_ms
+
+    lines = []
+    found = report.environments
+    if found is not None:
+        words = (
+            f"Environments   {found.used:,} used, at most {found.alive_max:,} alive and {found.busy_max:,} busy at once"
+        )
+        if found.lifetime_ms.n:
+            words += (
+                f"; seen for {words_of_ms(found.lifetime_ms.p50)} (p50), {words_of_ms(found.lifetime_ms.max)} (max)"
+            )
+        lines.append(words + f"; {found.served.p50:,.0f} invocations each (p50)")
+    if report.idle is not None:
+        lines.append(f"Idle lifetime  {idle_sentence(report.idle)}")
+    if report.billing is not None:
+        lines.append(f"Billing        {billing_sentence(report.billing)}")
+    return lines
 
 
 def _client(client: ClientSummary) -> Iterable[RenderableType]:
