@@ -1,6 +1,7 @@
 """From log events to cold starts.
 
-    sources.py           CloudWatch Logs or text files -> LogEvents; the only module here that talks to a target
+    sources.py           CloudWatch Logs -> LogEvents; the only module here that talks to a target
+    files.py             log files, folders, standard input -> Invocations; formats.py and formats_*.py read each format
     platform_events.py   one event, text or JSON format -> a line of report_line.py
     invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure
     frame.py             InvocationRows -> a pandas frame, parquet, and the join with the client's requests
@@ -12,29 +13,43 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     import pandas
 
 
-def read_reports(source: str | Path | Iterable[str | Path], *, function: str = "") -> pandas.DataFrame:
-    """The invocations in text files of log lines, as a frame with the columns of `frame.COLUMNS`.
+def read_reports(
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    function: str = "",
+    format: str | None = None,
+) -> pandas.DataFrame:
+    """The invocations in log files, as a frame: one row per REPORT line, by time.
+
+    Its columns, dtypes and units are those of `frame.COLUMNS`, see docs/coldstarts.md. `frame.attrs["unreadable"]`
+    is the list of places that could not be read, each with `file`, `line`, `text` and `reason`.
 
     Args:
-        source: a path or several. Each line is one event, whatever stands before it: timestamp, stream, log group.
-        function: the function's name where the lines do not say it.
+        source: a path or several: files of any format of `files.FORMATS`, folders of them, `-` for standard input.
+        function: the function's name where the files do not say it.
+        format: one of `files.FORMATS`, where a file is not to be judged by its content.
 
     Raises:
-        ReportError: a file cannot be read.
+        ReportError: a path is not there or may not be read.
+        BadInput: no path, or no such format.
     """
-    from serverless_lab.coldstarts import sources
-    from serverless_lab.coldstarts.frame import to_frame
-    from serverless_lab.coldstarts.invocations import build_invocations
+    from dataclasses import asdict
+    from pathlib import Path
 
-    paths = [source] if isinstance(source, str) or not hasattr(source, "__iter__") else list(source)
-    events = [event for path in paths for event in sources.read_text_file(path, function=function)]
-    return to_frame(build_invocations(events).rows)
+    from serverless_lab.coldstarts.files import STDIN, read_paths
+    from serverless_lab.coldstarts.frame import to_frame
+
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    reading = read_paths([STDIN if path == STDIN else Path(path) for path in sources], format=format, function=function)
+    frame = to_frame(reading.invocations.rows)
+    frame.attrs["unreadable"] = [asdict(place) for place in reading.unreadable]
+    return frame

@@ -1,4 +1,4 @@
-"""Where log events come from: CloudWatch Logs (AWS, LocalStack, MiniStack, the embedded target) and text files.
+"""Log events from CloudWatch Logs: AWS's, LocalStack's, MiniStack's, the embedded target's. Files are in files.py.
 
 One reader serves all of them, because it relies on nothing that differs:
 * no filter pattern by default: LocalStack ignores it, and MiniStack reads `?REPORT` as a glob that must match. Events
@@ -12,18 +12,15 @@ One reader serves all of them, because it relies on nothing that differs:
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from serverless_lab.coldstarts.platform_events import PlatformEvent, is_platform_event, read_event
-from serverless_lab.errors import ReportError, TargetError
-from serverless_lab.report_line import InitStart, ReportLine, find_platform_line
+from serverless_lab.errors import TargetError
+from serverless_lab.report_line import InitStart, ReportLine
 
 PAGE_EVENTS = 10_000
 """A page of FilterLogEvents holds at most this many events (documented, page as above)."""
@@ -272,67 +269,3 @@ def _call(operation: Callable[..., dict[str, Any]], **request: Any) -> dict[str,
     except BotoCoreError as error:
         message = f"reading log group {request['logGroupName']} failed: {error}"
         raise TargetError(message, hint="is the target running? `lab status` tells") from error
-
-
-# --- text files ------------------------------------------------------------------------------------------------------
-
-_STREAM = r"\d{4}/\d\d/\d\d/[^\s\[\]]*\[[^\s\[\]]+\][0-9a-f]{32}"
-_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
-# What tools put before a line: log group, stream, time, epoch milliseconds of a CSV. Anything else is an application's
-# own text that happens to quote a platform line.
-_PREFIX = re.compile(
-    rf'\s*"?(?:(?:(?P<stream>{_STREAM})|(?P<time>{_TIME})|(?P<epoch>\d{{13}})|(?P<group>/[^\s,|"]+))'
-    r'(?:[\s,|]+"?|"|\Z))*'
-)
-
-
-def read_text_file(path: str | Path, *, function: str = "") -> Iterator[LogEvent]:
-    """The platform events of a file of log lines, in the file's order.
-
-    Raises:
-        ReportError: the file cannot be read.
-    """
-    try:
-        with Path(path).open(encoding="utf-8", errors="replace") as lines:
-            yield from read_lines(lines, function=function)
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read: {error.strerror}", hint="give the path of a log file") from error
-
-
-def read_lines(lines: Iterable[str], *, function: str = "") -> Iterator[LogEvent]:
-    """The platform events among lines of text. A line of X-Ray ids belongs to the REPORT before it."""
-    pending: LogEvent | None = None
-    for line in lines:
-        if pending is not None and line.lstrip().startswith("XRAY TraceId:"):
-            pending = LogEvent(pending.log_group, pending.log_stream, pending.timestamp_ms, pending.message + line)
-            continue
-        if pending is not None:
-            yield pending
-        pending = _line_event(line, function)
-    if pending is not None:
-        yield pending
-
-
-def _line_event(line: str, function: str) -> LogEvent | None:
-    at = line.find("{") if '"platform.' in line else find_platform_line(line)
-    if at is None or at < 0:
-        return None
-    prefix = _PREFIX.fullmatch(line, 0, at)
-    if prefix is None:
-        return None
-    # A named group keeps its last match; a prefix has one of each.
-    stamp_ms = int(prefix["epoch"]) if prefix["epoch"] else _epoch_ms(prefix["time"])
-    message = line[at:]
-    group = prefix["group"] or (f"/aws/lambda/{function}" if function else "")
-    return LogEvent(group, prefix["stream"] or "", stamp_ms, message) if is_platform_event(message) else None
-
-
-def _epoch_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        stamp = datetime.fromisoformat(text.replace(",", "."))
-    except ValueError:
-        return None
-    stamp = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
-    return round(stamp.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Reading logs: against a real MiniStack's CloudWatch Logs, against stated page behaviour, and from text."""
+"""Reading CloudWatch Logs: against a real MiniStack's, and against stated page behaviour."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections import Counter
 import boto3
 import pytest
 
-from serverless_lab.coldstarts import read_reports
-from serverless_lab.coldstarts.sources import PAGE_EVENTS, LogEvent, read_cloudwatch_logs, read_lines
-from serverless_lab.errors import ReportError, TargetError
-from serverless_lab.report_line import ReportLine, render, render_start
+from serverless_lab.coldstarts.sources import PAGE_EVENTS, read_cloudwatch_logs
+from serverless_lab.errors import TargetError
+from serverless_lab.report_line import ReportLine, render
 from tests.coldstarts.story import T0, Environment, request_id
 
 
@@ -200,53 +199,3 @@ def test_the_past_of_other_streams_is_not_taken_from_a_target_that_ignores_strea
     pages = [[("a", T0 - 9, report(1)), ("b", T0 - 9, report(2)), ("a", T0 + 5, report(3))]]
     reading = read_cloudwatch_logs(PagedLogs(pages), ["/aws/lambda/orders"], T0, T0 + 10)
     assert [event.message for event in reading.earlier] == [report(1)]
-
-
-# --- text ------------------------------------------------------------------------------------------------------------
-
-STREAM = "2026/11/24/[1]" + "a" * 32
-
-
-@pytest.mark.parametrize(
-    ("prefix", "stream", "timestamp_ms"),
-    [
-        ("", "", None),
-        (f"2025-11-24T16:00:00.250000+00:00 {STREAM} ", STREAM, T0 + 250),
-        (f"{STREAM} 2025-11-24T16:00:00.250000 ", STREAM, T0 + 250),
-        (f"{STREAM} 2025-11-24T16:00:00+00:00 ", STREAM, T0),
-        (f'{T0},"', "", T0),
-        ("2025-11-24T16:00:00.250Z ", "", T0 + 250),
-        ("  ", "", None),
-    ],
-)
-def test_what_tools_print_before_a_line_is_understood(prefix, stream, timestamp_ms):
-    """`aws logs tail`, `sam logs`, the console's CSV, an export to S3."""
-    events = list(read_lines([prefix + report(1)], function="orders"))
-    assert events == [LogEvent("/aws/lambda/orders", stream, timestamp_ms, report(1))]
-
-
-def test_an_application_that_quotes_a_platform_line_wrote_no_platform_line():
-    assert list(read_lines(["I saw " + report(1), "2026-11-24 INFO: " + render_start(request_id(1), "1")])) == []
-
-
-def test_x_ray_ids_on_the_next_line_belong_to_the_report_before(tmp_path):
-    traced = ReportLine(request_id(1), 20.0, 21, 256, 80, xray_trace_id="1-a", xray_segment_id="b", xray_sampled=True)
-    events = list(read_lines((render(traced) + "output\n" + report(2)).splitlines(keepends=True)))
-    assert [event.message for event in events] == [render(traced), report(2)]
-
-
-def test_a_saved_log_becomes_a_frame(tmp_path):
-    """The way in for a notebook."""
-    environment = Environment().cold(1).wait(100).invoke(2)
-    lines = [f"2025-11-24T16:00:00Z {event.log_stream} {event.message}" for event in environment.events]
-    path = tmp_path / "orders.log"
-    path.write_text("".join(lines))
-    frame = read_reports(path, function="orders")
-    assert list(frame["kind"]) == ["cold", "warm"]
-    assert list(frame["function"]) == ["orders", "orders"]
-    assert len(read_reports([path, path])) == 4
-
-
-def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(ReportError, match="nowhere"):
-        read_reports("nowhere.log")
