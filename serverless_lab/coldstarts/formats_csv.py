@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from serverless_lab.coldstarts import formats_insights
-from serverless_lab.coldstarts.formats_text import CUT, MARK, Unreadable, Where, lines_of, read_message
+from serverless_lab.coldstarts.formats_text import CUT, MARK, Unreadable, Where, lines_of, read_message, read_text
 from serverless_lab.coldstarts.platform_events import epoch_ms, read_event
 from serverless_lab.coldstarts.sources import LogEvent
 from serverless_lab.report_line import whole_part
@@ -54,7 +54,11 @@ def read_csv(chunks: Iterable[str], where: Where) -> Iterator[LogEvent | Unreada
             where.found = True
             table = _Table(names, where)
         elif row is None:
-            if not has_end or MARK.search(text):
+            # Not every tool puts in quotes what needs them. Of a time and a message, the line tells both itself.
+            told = list(read_text([text], where)) if len(table.names) == 2 else []
+            if told and has_end:
+                yield from told
+            elif not has_end or MARK.search(text):
                 yield where.unreadable(number, text, "not a row of CSV: a quote is missing" if has_end else CUT)
         elif row:
             is_closed = has_end or (text.endswith('"') and len(row) >= len(table.names))
