@@ -127,6 +127,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MARK = re.compile(
     r'RequestId:|"platform\.|_START[ \t]|_REPORT[ \t]|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t'
 )
+# A third of a log's platform lines, and they say nothing that REPORT does not.
+_END = re.compile(r"(?<![\w-])END RequestId: \S+\s*\Z")
 # A line that tells a time (and stream) and nothing else; the message is on the next one.
 _TIME_ONLY = re.compile(rf"[\s▶▼]*{_TIME}\s*")
 
@@ -196,6 +198,8 @@ class TextReader:
                 yield self.where.unreadable(number, line, "a tool's own words for a REPORT line, with fields left away")
             return
         time_above, self._time_above = self._time_above, None
+        if _END.search(line) is not None:
+            return
         at = line.find("{") if '"platform.' in line else find_platform_line(line)
         if at is None or at < 0:
             return

@@ -256,6 +256,13 @@ def test_parsing_what_was_rendered_gives_the_same_report(report):
     assert parse_line(render(report)) == report
 
 
+@given(reports(), st.sampled_from(["\n", "", "\t\n", " \n", "\tX: 1\n"]))
+def test_the_usual_form_is_read_as_any_other_is(report, end):
+    """It is read in one step. A field between the others has every field read on its own."""
+    text = render(report).rstrip("\n") + end
+    assert parse(text) == parse(text.replace("\tDuration", "\tX: 1 MB\tDuration", 1))
+
+
 @given(reports(), st.text(max_size=40))
 def test_a_prefix_changes_nothing(report, prefix):
     """Tools put stream, time, or a container's name before the line."""
