@@ -1,0 +1,444 @@
+"""Gates: conditions under which a report is a failure, such as `cold_rate > 5%`.
+
+    GATE      = [FUNCTION ":"] QUANTITY OPERATOR VALUE
+    FUNCTION  = a function's name, its short name, or a pattern with * and ?; without it, all invocations together
+    QUANTITY  = one of `QUANTITIES`; a rate or a p50, p90, p99 may end in _low or _high: an end of its 95 % interval
+    OPERATOR  = ">" | ">=" | "<" | "<=" | "==" | "!="
+    VALUE     = a number with the unit of the quantity: 5%, 800ms, 1.2s, 128MB, 3
+
+A gate on what the input cannot tell is neither passed nor failed: it is `untold`, and that is an error.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from serverless_lab.coldstarts.notes import percent_text
+from serverless_lab.errors import BadInput, ReportError
+
+if TYPE_CHECKING:
+    from serverless_lab.coldstarts.report import ColdStartReport
+    from serverless_lab.coldstarts.statistics import Quantiles, Rate, Summary
+
+PASSED, FAILED, UNTOLD = "passed", "failed", "untold"
+
+SHARE, MS, COUNT, MB = "%", "ms", "", "MB"
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity's value, with the words that say what it is of; None when it cannot be told, and then why."""
+
+    value: float | None
+    words: str = ""
+
+
+Measure = Callable[["ColdStartReport", "Summary"], Measured]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something a gate can be on. `of_function`: it is there for a single function too."""
+
+    name: str
+    unit: str
+    meaning: str
+    measure: Measure
+    of_function: bool = True
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition. `limit` is in ms, MB, a fraction or a number; `text` is what the user wrote."""
+
+    text: str
+    function: str | None
+    quantity: Quantity
+    operator: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a gate, for all invocations (`function` None) or for one function.
+
+    `outcome` is `passed`, `failed` or `untold`; `value` has the unit of `gate.limit`.
+    """
+
+    gate: Gate
+    function: str | None
+    outcome: str
+    value: float | None
+    sentence: str
+
+
+def parse_gate(text: str) -> Gate:
+    """The gate that `text` says.
+
+    Raises:
+        BadInput: it says none; the message has what could stand there.
+    """
+    match = _GATE.fullmatch(text.strip())
+    if match is None:
+        raise BadInput(f"`{text}` is no gate: write [FUNCTION:] QUANTITY > VALUE, such as `cold_rate > 5%`; {known()}")
+    name = match["quantity"]
+    quantity = _quantity(name)
+    if quantity is None:
+        raise BadInput(f"`{text}`: there is no quantity `{name}`; {known()}")
+    if match["function"] is not None and not quantity.of_function:
+        raise BadInput(f"`{text}`: {name} is of everything together, not of a function; {known()}")
+    return Gate(
+        text=" ".join(text.split()),
+        function=match["function"],
+        quantity=quantity,
+        operator=match["operator"],
+        limit=_limit(text, match["number"], match["unit"], quantity),
+    )
+
+
+def evaluate(report: ColdStartReport, gates: Iterable[Gate]) -> tuple[Verdict, ...]:
+    """The verdicts on `gates` in their order; a pattern gives one per function.
+
+    Raises:
+        ReportError: a gate names a function that is not in the report.
+    """
+    return tuple(
+        _verdict(report, gate, function, summary) for gate in gates for function, summary in _scopes(report, gate)
+    )
+
+
+def known() -> str:
+    """The quantities in one sentence."""
+    return (
+        f"quantities: {', '.join(QUANTITIES)}; rates and p50, p90, p99 also end in _low or _high, the ends of their "
+        "95 % interval"
+    )
+
+
+def value_text(quantity: Quantity, value: float | None) -> str:
+    """`6.2 %`, `812.4 ms`, `128 MB`, `3`."""
+    if value is None:
+        return "not told"
+    match quantity.unit:
+        case "%":
+            return percent_text(value)
+        case "ms":
+            return f"{value:,.1f} ms" if value < 1000 else f"{value:,.0f} ms"
+        case "MB":
+            return f"{value:,.0f} MB"
+        case _:
+            return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
+
+
+# --- grammar ---------------------------------------------------------------------------------------------------------
+
+_GATE = re.compile(
+    r"(?:(?P<function>[^\s<>=!]+?)\s*:\s*)?(?P<quantity>[A-Za-z][A-Za-z0-9_]*)\s*(?P<operator>>=|<=|==|!=|>|<)\s*"
+    r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>%|[A-Za-z]*)"
+)
+
+_UNITS = {
+    SHARE: {"%": 0.01},
+    MS: {"ms": 1.0, "s": 1_000.0, "m": 60_000.0},
+    MB: {"MB": 1.0, "GB": 1_024.0},
+    COUNT: {"": 1.0},
+}
+
+_EXAMPLES = {SHARE: "5%", MS: "800ms or 1.2s", MB: "128MB", COUNT: "3"}
+
+
+def _limit(text: str, number: str, unit: str, quantity: Quantity) -> float:
+    factor = _UNITS[quantity.unit].get(unit)
+    if factor is None:
+        written = f"has the unit `{unit}`" if unit else "has no unit"
+        raise BadInput(
+            f"`{text}`: the value of {quantity.name} {written}; write it as {_EXAMPLES[quantity.unit]}; {known()}"
+        )
+    # 5 * 0.01 is not 0.05, and 5 / 100 is.
+    return float(number) / 100 if factor == 0.01 else float(number) * factor
+
+
+def _quantity(name: str) -> Quantity | None:
+    if name in QUANTITIES:
+        return QUANTITIES[name]
+    for suffix, end in (("_low", 0), ("_high", 1)):
+        base = name.removesuffix(suffix)
+        if base != name and base in _INTERVALS:
+            plain = QUANTITIES[base]
+            return Quantity(
+                name, plain.unit, f"an end of the 95 % interval of {base}", _end(base, end), plain.of_function
+            )
+    return None
+
+
+# --- scopes and verdicts ---------------------------------------------------------------------------------------------
+
+
+def _scopes(report: ColdStartReport, gate: Gate) -> Sequence[tuple[str | None, Summary]]:
+    if gate.function is None:
+        return [(None, report.total)]
+    short = report.short_names
+    named = [(summary.function or "", summary) for summary in report.functions]
+    exact = [(name, summary) for name, summary in named if gate.function in (name, short[name])]
+    found = exact or [
+        (name, summary)
+        for name, summary in named
+        if fnmatchcase(name, gate.function) or fnmatchcase(short[name], gate.function)
+    ]
+    if not found:
+        names = ", ".join(sorted(short[name] or "(no name)" for name, _ in named)) or "none"
+        raise ReportError(
+            f"gate `{gate.text}`: there is no function `{gate.function}` in this report",
+            hint=f"its functions: {names}",
+        )
+    return list(found)
+
+
+def _verdict(report: ColdStartReport, gate: Gate, function: str | None, summary: Summary) -> Verdict:
+    whose = gate.quantity.name if function is None else f"{gate.quantity.name} of {report.short_names[function]}"
+    measured = gate.quantity.measure(report, summary)
+    if measured.value is None:
+        sentence = f"{whose} cannot be told: {measured.words}"
+        return Verdict(gate, function, UNTOLD, None, sentence)
+    fails = _OPERATORS[gate.operator](measured.value, gate.limit)
+    words = f" ({measured.words})" if measured.words else ""
+    limit = value_text(gate.quantity, gate.limit)
+    sentence = (
+        f"{whose} is {value_text(gate.quantity, measured.value)}{words}; "
+        f"{'fails' if fails else 'would fail'} if {gate.operator} {limit}"
+    )
+    return Verdict(gate, function, FAILED if fails else PASSED, measured.value, sentence)
+
+
+# --- quantities ------------------------------------------------------------------------------------------------------
+
+_NOTHING = "no REPORT line was found"
+
+
+def _of_invocations(measure: Callable[[Summary], Measured]) -> Measure:
+    """A log without a single invocation tells nothing of them: its zeros must not pass."""
+    return lambda report, summary: measure(summary) if summary.invocations else Measured(None, _NOTHING)
+
+
+def _rate(rate_of: Callable[[ColdStartReport, Summary], Rate | None], missing: str) -> Measure:
+    def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        rate = rate_of(report, summary)
+        if rate is None or rate.count is None or rate.rate is None:
+            return Measured(None, missing)
+        return Measured(rate.rate, f"{rate.count:,} of {rate.n:,}")
+
+    return measure
+
+
+def _count(count_of: Callable[[Summary], int | float | None], missing: str = "the log does not say it") -> Measure:
+    def measure(summary: Summary) -> Measured:
+        found = count_of(summary)
+        return Measured(None, missing) if found is None else Measured(float(found))
+
+    return _of_invocations(measure)
+
+
+def _of_report(found_of: Callable[[ColdStartReport], int | float | None], missing: str) -> Measure:
+    def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        found = found_of(report)
+        return Measured(None, missing) if found is None else Measured(float(found))
+
+    return measure
+
+
+def _quantile(of: Callable[[ColdStartReport, Summary], Quantiles | None], name: str, missing: str) -> Measure:
+    def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        found = of(report, summary)
+        value = None if found is None else getattr(found, name)
+        return Measured(None, missing) if found is None or value is None else Measured(value, f"of {found.n:,}")
+
+    return measure
+
+
+def _share(part_of: Callable[[Summary], int]) -> Callable[[ColdStartReport, Summary], Rate]:
+    """The share of a kind of failure."""
+    from serverless_lab.coldstarts.statistics import Rate
+
+    return lambda report, summary: Rate(part_of(summary) if report.tells_failures else None, summary.invocations)
+
+
+def _failures(count_of: Callable[[Summary], int]) -> Measure:
+    def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        if not summary.invocations or not report.tells_failures:
+            return Measured(None, _NO_STATUS)
+        return Measured(float(count_of(summary)))
+
+    return measure
+
+
+_NO_STATUS = (
+    "no REPORT line was found, or only rows of a query without a status; select @message too, or read the whole log"
+)
+_NO_KIND = "the log does not say which callers waited"
+_NO_CLIENT = "there is no client's side: it comes with a run of `lab load`"
+_NO_ROWS = "the log does not tell environments apart, or was too large to keep single invocations"
+
+
+def _memory_share(summary: Summary) -> float | None:
+    if summary.max_memory_used_mb is None or len(summary.memory_size_mb) != 1:
+        return None
+    return summary.max_memory_used_mb / summary.memory_size_mb[0]
+
+
+_RATES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Rate | None], str, bool]] = {
+    "cold_rate": (
+        "invocations whose caller waited for an init or a restore, of those whose kind is known",
+        lambda report, summary: summary.cold_starts,
+        _NO_KIND,
+        True,
+    ),
+    "timeout_rate": ("invocations that timed out", _share(lambda summary: summary.timeouts), _NO_STATUS, True),
+    "error_rate": ("invocations that crashed", _share(lambda summary: summary.errors), _NO_STATUS, True),
+    "unfinished_rate": (
+        "invocations without a REPORT, of those that began",
+        lambda report, summary: report.unfinished_rate,
+        "no invocation began",
+        False,
+    ),
+    "client_failure_rate": (
+        "requests that failed, of those sent",
+        lambda report, summary: None if report.client is None else _client_rate(report),
+        _NO_CLIENT,
+        False,
+    ),
+    "client_cold_rate": (
+        "requests whose invocation waited, of the joined ones",
+        lambda report, summary: None if report.client is None else report.client.cold_starts,
+        _NO_CLIENT,
+        False,
+    ),
+}
+
+
+def _client_rate(report: ColdStartReport) -> Rate | None:
+    from serverless_lab.coldstarts.statistics import Rate
+
+    return None if report.client is None else Rate(report.client.failures, report.client.sent)
+
+
+_TIMES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Quantiles | None], str, bool]] = {
+    "init": ("Init Duration of cold starts", lambda report, summary: summary.init_ms, "no cold start has one", True),
+    "restore": ("Restore Duration", lambda report, summary: summary.restore_ms, "no invocation has one", True),
+    "duration": ("Duration", lambda report, summary: summary.duration_ms, _NOTHING, True),
+    "init_plus_first": (
+        "init and the first Duration after it",
+        lambda report, summary: summary.init_plus_first_duration_ms,
+        "no caller is known to have waited for an init of known length",
+        True,
+    ),
+    "latency": (
+        "the client's latency",
+        lambda report, summary: None if report.client is None else report.client.latency_ms,
+        _NO_CLIENT,
+        False,
+    ),
+}
+
+_COUNTS: dict[str, tuple[str, str, Measure, bool]] = {
+    "invocations": ("REPORT lines", COUNT, lambda report, summary: Measured(float(summary.invocations)), True),
+    "cold_starts": (
+        "invocations whose caller waited",
+        COUNT,
+        _count(lambda summary: summary.cold_starts.count, _NO_KIND),
+        True,
+    ),
+    "environments": (
+        "environments initialised",
+        COUNT,
+        _count(lambda summary: summary.environments, "the log does not tell environments apart"),
+        True,
+    ),
+    "with_init": ("REPORT lines with an init", COUNT, _count(lambda summary: summary.with_init), True),
+    "unknown": ("invocations of unknown kind", COUNT, _count(lambda summary: summary.kinds.get("unknown", 0)), True),
+    "timeouts": ("invocations that timed out", COUNT, _failures(lambda summary: summary.timeouts), True),
+    "errors": ("invocations that crashed", COUNT, _failures(lambda summary: summary.errors), True),
+    "max_memory": ("greatest Max Memory Used", MB, _count(lambda summary: summary.max_memory_used_mb), True),
+    "memory_share": (
+        "greatest Max Memory Used, of Memory Size",
+        SHARE,
+        _count(_memory_share, "memory sizes differ, or the log does not say them"),
+        True,
+    ),
+    "alive_max": (
+        "most environments alive at one instant",
+        COUNT,
+        _of_report(lambda report: None if report.environments is None else report.environments.alive_max, _NO_ROWS),
+        False,
+    ),
+    "busy_max": (
+        "most environments running an invocation at one instant",
+        COUNT,
+        _of_report(lambda report: None if report.environments is None else report.environments.busy_max, _NO_ROWS),
+        False,
+    ),
+    "unfinished": ("invocations without a REPORT", COUNT, _of_report(lambda report: report.unfinished, ""), False),
+    "unreadable": ("places that could not be read", COUNT, _of_report(lambda report: report.unreadable, ""), False),
+    "client_failures": (
+        "requests that failed",
+        COUNT,
+        _of_report(lambda report: None if report.client is None else report.client.failures, _NO_CLIENT),
+        False,
+    ),
+}
+
+
+def _quantities() -> dict[str, Quantity]:
+    found = [
+        Quantity(name, SHARE, meaning, _rate(of, missing), of_function)
+        for name, (meaning, of, missing, of_function) in _RATES.items()
+    ]
+    found += [
+        Quantity(name, unit, meaning, measure, of_function)
+        for name, (meaning, unit, measure, of_function) in _COUNTS.items()
+    ]
+    found += [
+        Quantity(f"{name}_{point}", MS, f"{meaning}, {point}", _quantile(of, point, missing), of_function)
+        for name, (meaning, of, missing, of_function) in _TIMES.items()
+        for point in ("p50", "p90", "p99", "max")
+    ]
+    return {quantity.name: quantity for quantity in found}
+
+
+QUANTITIES = _quantities()
+"""Everything a gate can be on, by name."""
+
+_INTERVALS = {*_RATES, *(f"{name}_{point}" for name in _TIMES for point in ("p50", "p90", "p99"))}
+
+
+def _end(base: str, end: int) -> Measure:
+    """The lower (0) or the upper (1) end of a quantity's interval."""
+
+    def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        plain = QUANTITIES[base].measure(report, summary)
+        if plain.value is None:
+            return plain
+        if base in _RATES:
+            rate = _RATES[base][1](report, summary)
+            interval = None if rate is None else rate.interval
+        else:
+            name, _, point = base.rpartition("_")
+            interval = getattr(_TIMES[name][1](report, summary), f"{point}_interval")
+        if interval is None:
+            return Measured(None, f"{plain.words.removeprefix('of ')} values are too few for an interval")
+        return Measured(interval[end], plain.words)
+
+    return measure
