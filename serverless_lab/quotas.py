@@ -39,7 +39,7 @@ MEMORY_PER_VCPU_MB = 1_769  # CPU is in proportion to memory; a single thread ne
 
 # measured: https://lucvandonkersgoed.com/2022/04/11/bitesizedserverless (two unthrottled vCPUs during on-demand init,
 # even at the lowest memory); Datadog's lambda-extension pull request 700 saw none for provisioned concurrency
-INIT_CPU_FACTOR = 1.0
+INIT_VCPUS = 2.0
 
 # What AWS's services take to answer a function in the same Region, put in place of the emulator's own time. Ms.
 # assumed: typical single-digit DynamoDB and low double-digit S3 latencies; a trace of your own would change them.

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from serverless_lab.emulator.meter import Meter, Speedometer, VirtualMeter, WallMeter
+from serverless_lab.emulator.meter import Meter, Strain, VirtualMeter, WallMeter
+from serverless_lab.emulator.speed import Speedometer
 from serverless_lab.emulator.virtual import ActorId, Order, State, VirtualTime
 
 WATCH_MS = 8.0
@@ -35,8 +36,8 @@ class Actor(Protocol):
     def sleep_until(self, at_ms: float) -> None:
         """Block the calling thread until `at_ms`."""
 
-    def job(self, *, init: bool, cpu_factor: float, key: str) -> contextlib.AbstractContextManager[Meter]:
-        """Really execute something, when there is room for it; the meter says how long it takes.
+    def job(self, *, init: bool, vcpus: float, key: str) -> contextlib.AbstractContextManager[Meter]:
+        """Really execute something that has `vcpus`, when there is room for it; the meter says how long it takes.
 
         `key` is how the emulated services recognise whose calls they are.
         """
@@ -78,6 +79,7 @@ class WallClock:
     def __init__(self, simultaneous_inits: int = 1) -> None:
         self._started_ns = time.monotonic_ns()
         self._epoch_ms = time.time() * 1000
+        self.strain = Strain()
         self.init_gate = threading.Semaphore(simultaneous_inits)
         self._calls: list[tuple[float, int, Callable[[float], None]]] = []
         self._cancelled: set[int] = set()
@@ -129,9 +131,9 @@ class _WallActor:
         """Nothing: what took time has taken it."""
 
     @contextlib.contextmanager
-    def job(self, *, init: bool, cpu_factor: float, key: str) -> Iterator[Meter]:
+    def job(self, *, init: bool, vcpus: float, key: str) -> Iterator[Meter]:
         with self._clock.init_gate if init else contextlib.nullcontext():
-            yield WallMeter(self._clock.now_ms())
+            yield WallMeter(self._clock.now_ms(), self._clock.strain)
 
     def park(self) -> None: ...
 
@@ -318,14 +320,14 @@ class VirtualActor:
         woken.wait()
 
     @contextlib.contextmanager
-    def job(self, *, init: bool, cpu_factor: float, key: str) -> Iterator[Meter]:
+    def job(self, *, init: bool, vcpus: float, key: str) -> Iterator[Meter]:
         clock, started = self._clock, threading.Event()
         with clock._lock:
             clock._wake[self.actor_id] = started.set
             clock.time.wait_for_token(self.actor_id)
             clock.settle()
         started.wait()
-        meter = VirtualMeter(self.at_ms, cpu_factor, clock.speed)
+        meter = VirtualMeter(self.at_ms, vcpus, clock.speed)
         with clock._lock:
             clock._meters[self.actor_id] = meter
             clock._by_key[key[:KEY_LENGTH]] = self.actor_id

@@ -43,7 +43,10 @@ RESPONSE_TOO_LARGE = 6_291_556
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """What all environments of one emulator share. `private_tmp`: whether the host allows a /tmp of its own."""
+    """What all environments of one emulator share.
+
+    `private_tmp`: whether the host allows a /tmp of its own. `virtual`: whether they are measured in virtual time.
+    """
 
     interpreter: Path
     runtime_directory: Path
@@ -53,6 +56,7 @@ class RuntimeSettings:
     private_tmp: bool
     guard: GroupGuard
     niceness: int = 0
+    virtual: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,8 @@ class ExecutionEnvironment:
         begun_ms = 0.0
         if not repeat_init and self._ready_for_next():
             assert self._process is not None
-            meter.begin(self._process.pid)
+            meter.begin(self._process.pid, uncounted=self._process.measuring_thread)
+            meter.hear(None, self._process.take_samples(), None)
         else:
             self._drop_process()
             failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
@@ -224,6 +229,7 @@ class ExecutionEnvironment:
             tmp=self._tmp if settings.private_tmp else None,
             guard=settings.guard,
             niceness=settings.niceness,
+            virtual=settings.virtual,
         )
         self._process = process
         self._asked_next = False
@@ -257,8 +263,8 @@ class ExecutionEnvironment:
         meter = self._phase.meter
         while True:
             heard = process.wait(time.monotonic_ns() + meter.patience_ns(limit_ms))
-            if starting and process.boot_cpu_ns is not None:
-                meter.calibrate(process.boot_cpu_ns)
+            boot_ns = process.boot_cpu_ns if starting else None
+            meter.hear(boot_ns, process.take_samples(), process.measuring_thread)
             elapsed_ms = meter.surely_ms() if isinstance(heard, TimedOut) else meter.elapsed_ms(heard.at_ns)
             if elapsed_ms >= limit_ms:
                 return TimedOut(), limit_ms
@@ -285,6 +291,8 @@ class ExecutionEnvironment:
         """Hand the event over and hear the answer: (payload, after how many ms, what failed, FunctionError)."""
         process, limit_ms = self._process, self.function.timeout_ms
         assert process is not None
+        meter = self._phase.meter
+        process.remaining_ms = lambda: limit_ms - meter.elapsed_ms(time.monotonic_ns())
         left_ms = limit_ms - self._phase.meter.surely_ms()
         process.answer(
             runtime_api.next_response(

@@ -2,53 +2,33 @@
 
 The virtual duration of a job is
 
-    time on CPU x CPU factor  +  time blocked  +  what AWS's services would have taken
+    time on CPU x speed x CPU factor  +  time blocked  +  what AWS's services would have taken
 
 where time blocked leaves out the time its threads waited in the host's run queue and the time the emulated services
-took to answer. So a busy laptop, or one with few cores, measures the same.
+took to answer. So a busy laptop, or one with few cores, measures the same. Where the kernel does not tell how long a
+thread waited in the run queue, only the time for which a job was seen asleep counts as blocked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+from serverless_lab.emulator.speed import Sample, Speedometer
+from serverless_lab.emulator.usage import Account, Usage, tells_run_delay
+
 BLOCKED_AFTER_NS = 15_000_000
 """A running job that used no CPU for this long lends its token."""
 
+PARALLEL_WINDOW_NS = 40_000_000
+"""Threads that computed within such a window could have done so at the same time: a host takes turns in a few ms."""
 
-class Speedometer:
-    """How fast this host's CPU is just now, against what it was when the machine was first seen.
-
-    Frequency, hyper-threads and neighbours outside a virtual machine change it by half and more within minutes. Every
-    runtime process starts with the same work, so the CPU time of the last few starts tells: their median, because one
-    start alone is noisy.
-
-    Args:
-        reference_ns: CPU time of a start at the reference speed; see `runtime_directory.reference_boot_ns`.
-    """
-
-    SAMPLES = 9
-
-    def __init__(self, reference_ns: int) -> None:
-        self._reference_ns = reference_ns
-        self._boots: deque[int] = deque(maxlen=self.SAMPLES)
-
-    def add(self, boot_ns: int) -> None:
-        self._boots.append(boot_ns)
-
-    def scale(self) -> float:
-        """Seconds at the reference speed for a second on the CPU as it is now; 1 while nothing has been measured."""
-        boots = sorted(self._boots)
-        return self._reference_ns / boots[len(boots) // 2] if boots else 1.0
+SURE_SHARE = 0.9
+"""Of a job's CPU time so far this share is sure to count: its speed is known better when it ends."""
 
 
 class Meter(Protocol):
@@ -56,11 +36,14 @@ class Meter(Protocol):
 
     start_ms: float
 
-    def begin(self, pid: int, born_ns: int | None = None) -> None:
-        """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`."""
+    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
+        """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`.
 
-    def calibrate(self, boot_ns: int) -> None:
-        """The process measured has told how much CPU its start took."""
+        Its thread `uncounted` is no part of it.
+        """
+
+    def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
+        """The process has told of the CPU's speed: by its start, when that belongs to the job, and since."""
 
     def elapsed_ms(self, at_ns: int) -> float:
         """How long the job had taken at `at_ns`, when it was just heard of."""
@@ -72,55 +55,56 @@ class Meter(Protocol):
         """How long to wait for real before asking again whether `limit_ms` has passed."""
 
 
-class WallMeter:
-    """Real time."""
+class Strain:
+    """How much of their time the jobs of a wall-clock emulator waited for a CPU of the host."""
 
-    def __init__(self, start_ms: float) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.executed_ms = 0.0
+        self.waited_ms = 0.0
+
+    def add(self, executed_ms: float, waited_ms: float) -> None:
+        with self._lock:
+            self.executed_ms += executed_ms
+            self.waited_ms += waited_ms
+
+
+class WallMeter:
+    """Real time.
+
+    Args:
+        start_ms: when the job starts.
+        strain: told how long the job waited for a CPU.
+    """
+
+    def __init__(self, start_ms: float, strain: Strain | None = None) -> None:
         self.start_ms = start_ms
         self._began_ns = time.monotonic_ns()
+        self._strain = strain
+        self._account: Account | None = None
+        self._base: Usage | None = None
 
-    def begin(self, pid: int, born_ns: int | None = None) -> None:
+    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
         self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
+        self._account = Account(pid, uncounted)
+        self._base = Usage(0, 0) if born_ns is not None else self._account.read()
 
-    def calibrate(self, boot_ns: int) -> None:
+    def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
         """Real time is what it is."""
 
     def elapsed_ms(self, at_ns: int) -> float:
-        return (at_ns - self._began_ns) / 1e6
+        elapsed_ms = (at_ns - self._began_ns) / 1e6
+        found = None if self._account is None else self._account.read()
+        if self._strain is not None and found is not None and self._base is not None:
+            self._strain.add(elapsed_ms, (found.run_delay_ns - self._base.run_delay_ns) / 1e6)
+            self._account = None
+        return elapsed_ms
 
     def surely_ms(self) -> float:
-        return self.elapsed_ms(time.monotonic_ns())
+        return (time.monotonic_ns() - self._began_ns) / 1e6
 
     def patience_ns(self, limit_ms: float) -> int:
         return max(0, int((limit_ms - self.surely_ms()) * 1e6))
-
-
-@dataclass(frozen=True)
-class Usage:
-    """CPU time and run-queue wait of a process and its children, in ns since their start."""
-
-    cpu_ns: int
-    run_delay_ns: int
-
-
-def usage(pid: int) -> Usage | None:
-    """What process `pid` has used so far; None when it is gone.
-
-    CPU time comes from the process's CPU clock, which is exact; the kernel's schedstat lags by up to a tick. Run-queue
-    wait is the sum over the living threads of /proc/<pid>/task/*/schedstat, and 0 where the kernel has none.
-    """
-    try:
-        cpu_ns = time.clock_gettime_ns(_cpu_clock(pid)) + _reaped_children_ns(pid)
-        children = [child for thread in _threads(pid) for child in _children(pid, thread)]
-    except OSError:
-        return None
-    delay_ns = sum(_run_delay_ns(pid, thread) for thread in _threads(pid))
-    for child in children:
-        below = usage(child)
-        if below is not None:
-            cpu_ns += below.cpu_ns
-            delay_ns += below.run_delay_ns
-    return Usage(cpu_ns, delay_ns)
 
 
 class VirtualMeter:
@@ -128,21 +112,27 @@ class VirtualMeter:
 
     Args:
         start_ms: when the job starts.
-        cpu_factor: virtual seconds for a second on this host's CPU at its reference speed.
-        speed: how fast that CPU is just now.
+        vcpus: how many virtual CPUs it has: with less than one its computing takes longer, and only its threads make
+            use of more than one.
+        speed: how fast the host's CPU is just now.
     """
 
-    def __init__(self, start_ms: float, cpu_factor: float, speed: Speedometer) -> None:
+    def __init__(self, start_ms: float, vcpus: float, speed: Speedometer) -> None:
         self.start_ms = start_ms
-        self._cpu_factor = cpu_factor
+        self._vcpus = vcpus
+        self._cpu_factor = max(1.0, 1.0 / vcpus)
         self._speed = speed
-        self._factor = cpu_factor * speed.scale()
-        self._calibrated = False
+        self._factor = self._cpu_factor * speed.scale()
+        self._samples: list[Sample] = []
+        self._boot_ns: int | None = None
         self._lock = threading.Lock()
-        self._pid: int | None = None
+        self._account: Account | None = None
         self._began_ns = time.monotonic_ns()
         self._base = Usage(0, 0)
         self._last = Usage(0, 0)
+        self._window = self._base
+        self._window_ns = self._began_ns
+        self._parallel_ns = 0
         self._cut_ns = 0
         self._modelled_ms = 0.0
         self._open: dict[int, float] = {}
@@ -154,25 +144,39 @@ class VirtualMeter:
         self._looked_ns = self._began_ns
         self._looked_asleep = False
 
-    def begin(self, pid: int, born_ns: int | None = None) -> None:
+    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
         with self._lock:
-            self._pid = pid
-            self._base = Usage(0, 0) if born_ns is not None else usage(pid) or Usage(0, 0)
-            self._last = self._base
+            self._account = Account(pid, uncounted)
+            read = None if born_ns is not None else self._account.read(lanes=self._vcpus > 1)
+            self._base = self._last = self._window = read or Usage(0, 0)
+            self._parallel_ns, self._window_ns = 0, time.monotonic_ns()
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
-            self._calibrated = False
+            self._samples, self._boot_ns = [], None
             self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
 
-    def calibrate(self, boot_ns: int) -> None:
+    def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
         with self._lock:
-            if not self._calibrated:
-                self._calibrated = True
-                self._speed.add(boot_ns)
-                self._factor = self._cpu_factor * self._speed.scale()
+            if self._account is not None and uncounted is not None:
+                self._account.uncounted = uncounted
+            if samples or boot_ns != self._boot_ns:
+                self._samples += samples
+                self._boot_ns = boot_ns
+                self._factor = self._cpu_factor * self._speed.scale(self._samples, boot_ns)
+                self._speed.add(samples)
 
     def elapsed_ms(self, at_ns: int) -> float:
         with self._lock:
-            return self._elapsed_ms(at_ns)
+            if self._account is None:
+                return 0.0
+            self._read()
+            if not tells_run_delay():
+                return self._surely_ms(1.0)
+            delay_ns = self._last.run_delay_ns - self._base.run_delay_ns
+            cut_ns = self._cut_ns + (max(0, at_ns - self._opened_ns) if self._open else 0)
+            # While its uncounted thread computes, a Python program waits for the interpreter's lock.
+            cut_ns += self._last.uncounted_ns - self._base.uncounted_ns
+            blocked_ns = max(0, at_ns - self._began_ns - self._cpu_ns() - delay_ns - cut_ns)
+            return (self._serial_ns() * self._factor + blocked_ns) / 1e6 + self._modelled_ms
 
     def surely_ms(self) -> float:
         """CPU time used so far, and the time it was seen asleep.
@@ -182,9 +186,7 @@ class VirtualMeter:
         """
         with self._lock:
             self._look()
-            return (
-                (self._last.cpu_ns - self._base.cpu_ns) * self._factor / 1e6 + self._asleep_ns / 1e6 + self._modelled_ms
-            )
+            return self._surely_ms(SURE_SHARE)
 
     def patience_ns(self, limit_ms: float) -> int:
         left_ms = limit_ms - self.surely_ms()
@@ -196,19 +198,44 @@ class VirtualMeter:
         with self._lock:
             return self._asleep_since_ns is not None and time.monotonic_ns() - self._asleep_since_ns > BLOCKED_AFTER_NS
 
+    def _surely_ms(self, share: float) -> float:
+        return (self._serial_ns() * self._factor * share + self._asleep_ns) / 1e6 + self._modelled_ms
+
     def _look(self) -> None:
         """Note whether the process sleeps, and for how long it has since the last look."""
         now_ns = time.monotonic_ns()
-        found = None if self._pid is None else usage(self._pid)
-        asleep = found is not None and self._pid is not None and not self._open and _is_asleep(self._pid)
-        if found is not None:
-            if asleep and self._looked_asleep and found.cpu_ns == self._last.cpu_ns:
-                self._asleep_ns += now_ns - self._looked_ns
-                self._asleep_since_ns = self._asleep_since_ns or self._looked_ns
-            else:
-                self._asleep_since_ns = None
-            self._last = found
+        before_ns = self._last.cpu_ns
+        if self._account is None or not self._read():
+            self._looked_ns, self._looked_asleep = now_ns, False
+            return
+        asleep = not self._open and self._account.is_asleep()
+        if asleep and self._looked_asleep and self._last.cpu_ns == before_ns:
+            self._asleep_ns += now_ns - self._looked_ns
+            self._asleep_since_ns = self._asleep_since_ns or self._looked_ns
+        else:
+            self._asleep_since_ns = None
         self._looked_ns, self._looked_asleep = now_ns, asleep
+
+    def _read(self) -> bool:
+        """Take a new reading; False when the process is gone and the last one stays."""
+        assert self._account is not None
+        found = self._account.read(lanes=self._vcpus > 1)
+        if found is None:
+            return False
+        self._last = found
+        now_ns = time.monotonic_ns()
+        if self._vcpus > 1 and now_ns - self._window_ns > PARALLEL_WINDOW_NS:
+            self._parallel_ns += _saved_ns(self._window, found, self._vcpus)
+            self._window, self._window_ns = found, now_ns
+        return True
+
+    def _cpu_ns(self) -> int:
+        return self._last.cpu_ns - self._base.cpu_ns
+
+    def _serial_ns(self) -> int:
+        """CPU time, of threads that can run at the same time only what the slowest of them takes."""
+        saved_ns = _saved_ns(self._window, self._last, self._vcpus) if self._vcpus > 1 else 0
+        return max(0, self._cpu_ns() - self._parallel_ns - saved_ns)
 
     @contextlib.contextmanager
     def service(self, model_ms: float) -> Iterator[None]:
@@ -241,62 +268,19 @@ class VirtualMeter:
         with self._lock:
             self._modelled_ms += call.took_ms
 
-    def _elapsed_ms(self, at_ns: int) -> float:
-        if self._pid is None:
-            return 0.0
-        found = usage(self._pid)
-        if found is not None:
-            self._last = found
-        cpu_ns = self._last.cpu_ns - self._base.cpu_ns
-        delay_ns = self._last.run_delay_ns - self._base.run_delay_ns
-        wall_ns = at_ns - self._began_ns
-        cut_ns = self._cut_ns
-        if self._open:
-            cut_ns += max(0, at_ns - self._opened_ns)
-        blocked_ns = max(0, wall_ns - cpu_ns - max(0, delay_ns) - cut_ns)
-        return (cpu_ns * self._factor + blocked_ns) / 1e6 + self._modelled_ms
-
 
 @dataclass
 class Away:
     took_ms: float = 0.0
 
 
-def _cpu_clock(pid: int) -> int:
-    """The CPU clock of a process: what clock_getcpuclockid(3) gives, whose encoding is the kernel's ABI."""
-    return (~pid) << 3 | 2
-
-
-def _threads(pid: int) -> list[str]:
-    return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - called for every invocation, and Path would cost more
-
-
-def _is_asleep(pid: int) -> bool:
-    """Whether no thread of the process runs, or waits for a CPU to run on."""
-    try:
-        return all(
-            Path(f"/proc/{pid}/task/{thread}/stat").read_bytes().rpartition(b") ")[2][:1] not in b"R"
-            for thread in _threads(pid)
-        )
-    except OSError:
-        return False
-
-
-def _children(pid: int, thread: str) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
-    except (OSError, ValueError):
-        return []
-
-
-def _run_delay_ns(pid: int, thread: str) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_bytes().split()[1])
-    except (OSError, ValueError, IndexError):
+def _saved_ns(before: Usage, now: Usage, vcpus: float) -> int:
+    """What threads that computed at the same time between two readings would have saved with `vcpus` of them."""
+    spent_ns = now.cpu_ns - before.cpu_ns
+    lanes = [total - before.lanes_ns.get(thread, 0) for thread, total in now.lanes_ns.items()]
+    known_ns = sum(lanes)
+    if spent_ns <= 0 or known_ns <= 0:
         return 0
-
-
-def _reaped_children_ns(pid: int) -> int:
-    """CPU time of children that have ended: fields 16 and 17 of /proc/<pid>/stat, in clock ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return (int(fields[13]) + int(fields[14])) * _TICK_NS
+    # A thread's own time lags by a tick: shares of the whole are what can be relied on.
+    longest_ns = spent_ns * max(lanes) / known_ns
+    return int(spent_ns - max(longest_ns, spent_ns / vcpus))

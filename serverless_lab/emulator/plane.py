@@ -131,7 +131,7 @@ class LambdaPlane:
         environment = ticket.make_environment(start.environment_id)
         with self._lock:
             self._environments[start.environment_id] = environment
-        with actor.job(init=True, cpu_factor=quotas.INIT_CPU_FACTOR, key=start.environment_id) as meter:
+        with actor.job(init=True, vcpus=quotas.INIT_VCPUS, key=start.environment_id) as meter:
             outcome = environment.init(meter)
         actor.sleep_until(meter.start_ms + outcome.duration_ms)
         ended = InitCompleted if outcome.succeeded else InitFailed
@@ -143,8 +143,8 @@ class LambdaPlane:
         environment, actor = self._environments[command.environment_id], ticket.actor
         event: Event = InvokeCrashed(command.environment_id)
         try:
-            factor = cpu_factor(environment.function.memory_size_mb)
-            with actor.job(init=False, cpu_factor=factor, key=command.environment_id) as meter:
+            share = vcpus(environment.function.memory_size_mb)
+            with actor.job(init=False, vcpus=share, key=command.environment_id) as meter:
                 outcome = environment.invoke(ticket.request, command.repeat_init, meter)
             actor.sleep_until(meter.start_ms + outcome.duration_ms)
             if not outcome.crashed:
@@ -179,9 +179,6 @@ class LambdaPlane:
                 self._clock.call_at(due_ms, lambda now_ms: self._tell(TimerFired(environment_id), now_ms), lazy=True)
 
 
-def cpu_factor(memory_size_mb: int) -> float:
-    """Seconds that a second of CPU work takes in an environment of this size: CPU is in proportion to memory.
-
-    A single thread never gets more than one vCPU, so more memory than one vCPU's worth makes nothing faster here.
-    """
-    return max(1.0, quotas.MEMORY_PER_VCPU_MB / memory_size_mb)
+def vcpus(memory_size_mb: int) -> float:
+    """How many virtual CPUs an environment of this size has: CPU is in proportion to memory."""
+    return memory_size_mb / quotas.MEMORY_PER_VCPU_MB

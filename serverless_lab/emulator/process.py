@@ -17,19 +17,23 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from serverless_lab import quotas
 from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, RuntimeRequest
+from serverless_lab.emulator.speed import Reference, Sample, middle_mean
 
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
 _FRAME_HEADER = struct.Struct(">IIQ")
 BOOT_FRAME = 0x1AB0C0DE
 """Type of the frame in which our bootstrap tells the CPU time it took."""
+SAMPLE_FRAME = 0x1AB05A4D
+"""Type of the frame in which it tells what its measuring thread (the frame's number, or 0) measured."""
+_SAMPLE = struct.Struct(">III")
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -95,6 +99,7 @@ class RuntimeProcess:
         tmp: the folder that becomes its /tmp; None to leave /tmp alone.
         guard: told of its process group.
         niceness: added to the emulator's own.
+        virtual: it is measured in virtual time, so it tells how fast the CPU is, and asks for its remaining time.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class RuntimeProcess:
         tmp: Path | None,
         guard: GroupGuard,
         niceness: int = 0,
+        virtual: bool = False,
     ) -> None:
         self._guard = guard
         self._output = bytearray()
@@ -116,6 +122,12 @@ class RuntimeProcess:
         """What it wrote, as (epoch ms, message) in the order heard; whoever reads takes them out."""
         self.boot_cpu_ns: int | None = None
         """CPU time from its start until the runtime client was loaded, when it has told."""
+        self.samples: list[Sample] = []
+        """What it told of the CPU's speed; whoever reads takes them out."""
+        self.measuring_thread: int | None = None
+        """The thread of it that measures the speed and is no part of the function."""
+        self.remaining_ms: Callable[[], float] = lambda: 0.0
+        """What it is told when the function asks for its remaining time."""
         self._connections: dict[int, tuple[socket.socket, RequestParser]] = {}
         self._answer_to: socket.socket | None = None
         self._listener = socket.socket()
@@ -124,7 +136,15 @@ class RuntimeProcess:
         self._listener.listen(8)
         self._listener.setblocking(False)
         port = self._listener.getsockname()[1]
-        settings = {"sys_path": sys_path, "handler": handler, "tmp": None if tmp is None else str(tmp)}
+        self._asked, asking = socket.socketpair()
+        self._asked.setblocking(False)
+        settings = {
+            "sys_path": sys_path,
+            "handler": handler,
+            "tmp": None if tmp is None else str(tmp),
+            "virtual": virtual,
+            "asking": asking.fileno(),
+        }
         output_read, output_write = os.pipe()
         frames_read, frames_write = os.pipe()
         self._output_fd, self._frames_fd = output_read, frames_read
@@ -135,7 +155,7 @@ class RuntimeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
-                pass_fds=(frames_write,),
+                pass_fds=(frames_write, asking.fileno()),
                 env={
                     **variables,
                     "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
@@ -147,6 +167,7 @@ class RuntimeProcess:
         finally:
             os.close(output_write)
             os.close(frames_write)
+            asking.close()
         self.pid = self._process.pid
         guard.add(self.pid)
         if niceness:
@@ -156,7 +177,7 @@ class RuntimeProcess:
         for fd in (output_read, frames_read):
             os.set_blocking(fd, False)
         self._poll = select.poll()
-        for fd in (output_read, frames_read, self._pid_fd, self._listener.fileno()):
+        for fd in (output_read, frames_read, self._pid_fd, self._listener.fileno(), self._asked.fileno()):
             self._poll.register(fd, select.POLLIN)
         self._open = True
 
@@ -177,6 +198,8 @@ class RuntimeProcess:
                     self._read_frames()
                 elif fd == self._pid_fd:
                     ended = True
+                elif fd == self._asked.fileno():
+                    self._tell_remaining_time()
                 elif fd == self._listener.fileno():
                     self._accept()
                 elif (heard := self._read_request(fd)) is not None:
@@ -199,6 +222,10 @@ class RuntimeProcess:
             self._close(connection)
         else:
             connection.setblocking(False)
+
+    def take_samples(self) -> list[Sample]:
+        samples, self.samples = self.samples, []
+        return samples
 
     def drain(self) -> None:
         """Read what it has written so far into `lines`."""
@@ -230,6 +257,7 @@ class RuntimeProcess:
             connection.close()
         self._connections.clear()
         self._listener.close()
+        self._asked.close()
         for fd in (self._output_fd, self._frames_fd, self._pid_fd):
             os.close(fd)
 
@@ -303,11 +331,24 @@ class RuntimeProcess:
             end = _FRAME_HEADER.size + length
             if len(self._frames) < end:
                 return
+            payload = bytes(self._frames[_FRAME_HEADER.size : end])
             if frame_type == BOOT_FRAME and self.boot_cpu_ns is None:
                 self.boot_cpu_ns = number
+            elif frame_type == SAMPLE_FRAME:
+                self.measuring_thread = number or self.measuring_thread
+                self.samples += map(Sample._make, _SAMPLE.iter_unpack(payload))
             else:
-                self.lines.append((number // 1000, bytes(self._frames[_FRAME_HEADER.size : end])))
+                self.lines.append((number // 1000, payload))
             del self._frames[:end]
+
+    def _tell_remaining_time(self) -> None:
+        try:
+            questions = self._asked.recv(64)
+            self._asked.send(struct.pack(">d", self.remaining_ms()) * len(questions))
+        except OSError:
+            return  # it has ended, or reads no answers
+        if not questions:
+            self._poll.unregister(self._asked.fileno())
 
     def _add_line(self, line: bytes) -> None:
         self.lines.append((time.time_ns() // 1_000_000, line))
@@ -350,18 +391,42 @@ def _high_water_mark(pid: int) -> int:
     return 0
 
 
-def boot_cpu_ns(interpreter: Path, sys_path: list[str]) -> int:
-    """The CPU time of one start of a runtime process, up to where the handler would be loaded."""
+def measure_reference(interpreter: Path, sys_path: list[str], starts: int) -> Reference:
+    """What a start of a runtime process that loads boto3, and the pieces of work meanwhile, take on this CPU.
+
+    The third of the starts that was quicker counts: a busy machine only ever makes them slower.
+    """
+    found = sorted((_one_start(interpreter, sys_path) for _ in range(starts)), key=lambda start: start[0])
+    best = found[: max(1, starts // 3)]
+    samples = [sample for _, of_start in best for sample in of_start]
+    return Reference(
+        boot=int(middle_mean([boot for boot, _ in best])),
+        sample=Sample(*(max(1, int(middle_mean(taken))) for taken in zip(*samples, strict=True))),
+    )
+
+
+def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample]]:
     read, write = os.pipe()
     try:
-        settings = json.dumps({"sys_path": sys_path, "handler": "", "tmp": None, "stop_before_handler": True})
+        settings = json.dumps({"sys_path": sys_path, "handler": "", "tmp": None, "virtual": True, "reference": True})
         command = [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(_BOOTSTRAP), settings]
         environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:0", "_LAMBDA_TELEMETRY_LOG_FD": str(write)}
         subprocess.run(command, pass_fds=(write,), env=environment, check=True, capture_output=True)
-        return int(_FRAME_HEADER.unpack(os.read(read, _FRAME_HEADER.size))[2])
+        frames = os.read(read, 1 << 16)
     finally:
         os.close(read)
         os.close(write)
+    boot, at = 0, 0
+    samples: list[Sample] = []
+    while at < len(frames):
+        frame_type, length, number = _FRAME_HEADER.unpack_from(frames, at)
+        at += _FRAME_HEADER.size
+        if frame_type == BOOT_FRAME:
+            boot = number
+        else:
+            samples += map(Sample._make, _SAMPLE.iter_unpack(frames[at : at + length]))
+        at += length
+    return boot, samples
 
 
 def can_have_private_tmp(interpreter: Path, folder: Path) -> bool:

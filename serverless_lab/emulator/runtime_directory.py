@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import compileall
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from serverless_lab.emulator.speed import Reference, Sample
 from serverless_lab.errors import EmulatorError
 from serverless_lab.project import write_text
 
@@ -86,22 +88,22 @@ def prepare(cache: Path | None = None) -> Path:
     return home
 
 
-REFERENCE_STARTS = 15
+REFERENCE_STARTS = 9
 
 
-def reference_boot_ns(runtime: Path) -> int:
-    """CPU time, in ns, that a start of the runtime takes on this machine at its reference speed.
+def reference(runtime: Path) -> Reference:
+    """What counts as speed 1 of this machine's CPU.
 
     Measured once and kept beside the runtime directory, so that all emulators of a machine mean the same by a second of
-    CPU. The fifth part of the starts that was quicker counts: a busy machine only ever makes them slower.
+    CPU.
     """
-    from serverless_lab.emulator.process import boot_cpu_ns
+    from serverless_lab.emulator.process import measure_reference
 
-    home = runtime.with_name(runtime.name + ".reference")
+    home = runtime.with_name(runtime.name + ".speed.json")
     try:
-        return int(home.read_text())
-    except (FileNotFoundError, ValueError):
-        starts = sorted(boot_cpu_ns(interpreter(), [str(runtime)]) for _ in range(REFERENCE_STARTS))
-        reference = starts[REFERENCE_STARTS // 5]
-        write_text(home, f"{reference}\n")
-        return reference
+        kept = json.loads(home.read_text())
+        return Reference(int(kept["boot"]), Sample(*map(int, kept["sample"])))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        measured = measure_reference(interpreter(), [str(runtime)], REFERENCE_STARTS)
+        write_text(home, json.dumps({"boot": measured.boot, "sample": measured.sample}) + "\n")
+        return measured

@@ -27,11 +27,11 @@ from serverless_lab.emulator.clock import Clock, VirtualClock, WallClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import RuntimeSettings
 from serverless_lab.emulator.guard import Guard
-from serverless_lab.emulator.meter import Speedometer
 from serverless_lab.emulator.model import SchedulerOptions
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.emulator.process import can_have_private_tmp
 from serverless_lab.emulator.scheduler import Scheduler
+from serverless_lab.emulator.speed import Speedometer
 
 VIRTUAL_NICENESS = 10
 """Of environments in virtual time: waiting for a CPU costs them nothing, and the emulator's own loop goes first."""
@@ -93,10 +93,10 @@ def _serve(
 
     chance = random.Random(seed)
     cores = len(os.sched_getaffinity(0))
-    runtime = _runtime_settings(work, guard, VIRTUAL_NICENESS if clock_name == "virtual" else 0)
+    runtime = _runtime_settings(work, guard, virtual=clock_name == "virtual")
     clock: Clock
     if clock_name == "virtual":
-        speed = Speedometer(runtime_directory.reference_boot_ns(runtime.runtime_directory))
+        speed = Speedometer(runtime_directory.reference(runtime.runtime_directory))
         clock = VirtualClock(tokens or cores, speed)
     else:
         clock = WallClock(simultaneous_inits=cores)
@@ -174,7 +174,7 @@ def _serve(
     server.run(sockets=[listener])
 
 
-def _runtime_settings(work: Path, guard: Guard, niceness: int) -> RuntimeSettings:
+def _runtime_settings(work: Path, guard: Guard, *, virtual: bool) -> RuntimeSettings:
     interpreter = runtime_directory.interpreter()
     runtime = runtime_directory.prepare()
     digest = hashlib.sha256(runtime.name.encode()).hexdigest()
@@ -191,7 +191,8 @@ def _runtime_settings(work: Path, guard: Guard, niceness: int) -> RuntimeSetting
         work=work,
         private_tmp=not below_tmp and can_have_private_tmp(interpreter, probe),
         guard=guard,
-        niceness=niceness,
+        niceness=VIRTUAL_NICENESS if virtual else 0,
+        virtual=virtual,
     )
 
 

@@ -133,6 +133,25 @@ def test_a_function_that_runs_out_of_time_is_killed_and_reported_with_the_timeou
     assert report.billed_duration_ms >= 1000 + int(report.init_duration_ms)
 
 
+def test_the_remaining_time_runs_at_the_pace_of_virtual_time(emulator: Emulator):
+    """At 128 MB a second on the CPU is 13.8 seconds of a function; a sleep is what it is at any size."""
+    code = """
+        import time
+        def handler(event, context):
+            begun = context.get_remaining_time_in_millis()
+            start = time.process_time()
+            while time.process_time() - start < 0.2: pass
+            computed = context.get_remaining_time_in_millis()
+            time.sleep(0.3)
+            return [begun, computed, context.get_remaining_time_in_millis()]
+    """
+    name = emulator.create("remaining-pace", code, Timeout=20, MemorySize=128)
+    begun, computed, slept = emulator.invoke(name).body
+    assert 19_000 < begun <= 20_000
+    assert begun - computed > 0.2 * 1000 * 1769 / 128 * 0.4
+    assert 250 <= computed - slept < 1_000
+
+
 def test_the_remaining_time_counts_down_from_the_function_timeout(emulator: Emulator):
     code = "def handler(event, context):\n    return context.get_remaining_time_in_millis()\n"
     name = emulator.create("remaining", code, Timeout=7)

@@ -2,19 +2,21 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serverless_lab.emulator.meter import Speedometer, VirtualMeter, usage
+from serverless_lab.emulator import meter as meter_module
+from serverless_lab.emulator.meter import Strain, VirtualMeter, WallMeter
+from serverless_lab.emulator.speed import Speedometer
+from serverless_lab.emulator.usage import usage
 
 pytestmark = pytest.mark.process
 
-SPEED = Speedometer(1)
+SPEED = Speedometer(None)
 
 
 @contextmanager
@@ -28,16 +30,17 @@ def process(code: str) -> Iterator[subprocess.Popen[bytes]]:
             started.kill()
 
 
-def measured(code: str, cpu_factor: float = 1.0, neighbours: int = 0) -> float:
-    """The virtual duration of `code`, with so many busy loops beside it."""
+def measured(code: str, vcpus: float = 1.0, neighbours: int = 0, meters: list[VirtualMeter] | None = None) -> float:
+    """The virtual duration of `code` with so many virtual CPUs, and with so many busy loops beside it."""
     begin = "import sys, time, subprocess\nprint('ready', flush=True)\nsys.stdin.readline()"
     script = f"{begin}\n{code}\nprint('end', flush=True)\nsys.stdin.readline()"
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(neighbours)]
     try:
         with process(script) as running:
             assert running.stdin is not None and running.stdout is not None
-            meter = VirtualMeter(0.0, cpu_factor, SPEED)
+            meter = VirtualMeter(0.0, vcpus, SPEED)
             meter.begin(running.pid)
+            (meters if meters is not None else []).append(meter)
             running.stdin.write(b"go\n")
             running.stdin.flush()
             assert running.stdout.readline() == b"end\n"
@@ -62,15 +65,15 @@ def test_computing_takes_its_cpu_time_whoever_else_computes(neighbours: int):
 
 
 def test_less_memory_makes_computing_slower_and_sleeping_not():
-    assert 600 <= measured(BURN.format(0.2), cpu_factor=3.0) < 700
-    assert 200 <= measured("time.sleep(0.2)", cpu_factor=3.0) < 240
+    assert 600 <= measured(BURN.format(0.2), vcpus=1 / 3) < 700
+    assert 195 <= measured("time.sleep(0.2)", vcpus=1 / 3) < 240
 
 
 def test_a_child_process_computes_for_its_parent():
     """Its CPU time is not in the parent's clock: neither while it lives nor after it has been waited for."""
     burn = BURN.format(0.2).strip().replace("\n", "\\n")
     code = f"subprocess.run([sys.executable, '-I', '-c', 'import time\\n{burn}'])"
-    assert measured(code, cpu_factor=3.0) >= 600
+    assert measured(code, vcpus=1 / 3) >= 600
 
 
 def test_the_time_an_emulated_service_takes_is_replaced_by_awss():
@@ -111,11 +114,70 @@ def test_what_cannot_be_asked_any_more_is_none():
     assert usage(gone.pid) is None
 
 
-@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=30), st.integers(1, 10**9))
-def test_the_speed_is_the_median_of_the_last_starts_against_the_reference(starts: list[int], reference: int):
-    speed = Speedometer(reference)
-    assert speed.scale() == 1.0
-    for start in starts:
-        speed.add(start)
-    last = sorted(starts[-Speedometer.SAMPLES :])
-    assert speed.scale() == reference / last[len(last) // 2]
+@pytest.mark.parametrize("neighbours", [0, 4])
+def test_threads_that_end_take_no_wait_with_them(neighbours: int):
+    """Threads that computed and waited for a CPU are gone when the job is over; their wait is still not the job's."""
+    burn = "    " + BURN.strip().format(0.1).replace("process_time", "thread_time").replace("\n", "\n    ")
+    code = f"import threading\ndef burn():\n{burn}\nfor _ in range(3):\n    one = threading.Thread(target=burn)\n"
+    code += "    one.start()\n    one.join()"
+    assert 300 <= measured_with_looks(code, vcpus=1.0, neighbours=neighbours) < 400
+
+
+def test_more_than_one_vcpu_helps_threads_that_compute_at_the_same_time_and_nobody_else():
+    """Hashing lets go of the interpreter's lock."""
+    hashing = "import hashlib, threading\ndata = bytes(150_000_000)\n"
+    one_thread = hashing + "for _ in range(4):\n    hashlib.sha256(data)"
+    threads = hashing + "all = [threading.Thread(target=hashlib.sha256, args=(data,)) for _ in range(4)]\n"
+    threads += "for one in all:\n    one.start()\nfor one in all:\n    one.join()"
+    alone = measured_with_looks(one_thread, vcpus=4.0)
+    assert measured_with_looks(threads, vcpus=1.0) > 0.85 * alone
+    assert measured_with_looks(threads, vcpus=2.0) < 0.7 * alone
+    assert measured_with_looks(threads, vcpus=4.0) < 0.45 * alone
+
+
+def measured_with_looks(code: str, vcpus: float, neighbours: int = 0) -> float:
+    """As `measured`, with the looks that the clock takes at a running job."""
+    ended = threading.Event()
+    meters: list[VirtualMeter] = []
+
+    def look() -> None:
+        while not ended.wait(0.004):
+            for meter in meters:
+                meter.surely_ms()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        return measured(code, vcpus, neighbours, meters)
+    finally:
+        ended.set()
+        looker.join()
+
+
+def test_without_run_queue_waits_a_job_has_what_it_computed_and_slept(monkeypatch: pytest.MonkeyPatch):
+    """Some kernels have no schedstat: then what a job waited cannot be told from sleep, so sleep must be seen."""
+    monkeypatch.setattr(meter_module, "tells_run_delay", lambda: False)
+    code = BURN.format(0.1) + "\ntime.sleep(0.2)\n" + BURN.format(0.1)
+    assert 350 <= measured_with_looks(code, vcpus=1.0, neighbours=4) < 440
+
+
+def test_on_the_wall_clock_the_wait_for_a_cpu_counts_and_is_told():
+    strain = Strain()
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    begin = "import sys, time\nprint('ready', flush=True)\nsys.stdin.readline()"
+    try:
+        with process(f"{begin}\n{BURN.format(0.2)}\nprint('end', flush=True)\nsys.stdin.readline()") as running:
+            assert running.stdin is not None and running.stdout is not None
+            meter = WallMeter(0.0, strain)
+            meter.begin(running.pid)
+            running.stdin.write(b"go\n")
+            running.stdin.flush()
+            assert running.stdout.readline() == b"end\n"
+            took_ms = meter.elapsed_ms(time.monotonic_ns())
+    finally:
+        for loop in busy:
+            loop.kill()
+            loop.wait()
+    assert took_ms > 250
+    assert strain.executed_ms == took_ms
+    assert 0.1 * took_ms < strain.waited_ms < took_ms - 190
