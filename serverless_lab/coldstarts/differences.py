@@ -29,6 +29,14 @@ Integers = npt.NDArray[np.int64]
 EXACT_VALUES = 1_000
 """Up to so many values are saved one by one, more in buckets."""
 
+TIMES = {
+    "init": "init_ms",
+    "restore": "restore_ms",
+    "duration": "durations_ms",
+    "init_plus_first": "init_plus_first_ms",
+}
+"""Quantity -> the array of `statistics.Sample` that has it."""
+
 BUCKET_RATIO = 1.01
 """A bucket's greatest value over its smallest: what is saved in buckets is known to within 1 %."""
 

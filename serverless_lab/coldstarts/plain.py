@@ -5,13 +5,15 @@ Keys are added within a schema number, never changed. Null is "cannot be told".
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from serverless_lab.coldstarts.billing import Billing, billing_sentence
 from serverless_lab.coldstarts.client import ClientSummary
+from serverless_lab.coldstarts.differences import TIMES, Distribution
 from serverless_lab.coldstarts.lifetimes import Environments, IdleLifetime, idle_sentence
 from serverless_lab.coldstarts.report import ColdStartReport, FilesRead
-from serverless_lab.coldstarts.statistics import Quantiles, Rate, Summary
+from serverless_lab.coldstarts.statistics import Quantiles, Rate, Sample, Summary
 
 SCHEMA = 1
 
@@ -35,7 +37,10 @@ def report_json(report: ColdStartReport) -> dict[str, Any]:
         "last_ms": report.last_ms,
         "bin_ms": report.bin_ms,
         "total": _summary_json(report.total),
-        "functions": [_summary_json(summary) for summary in report.functions],
+        "functions": [
+            {**_summary_json(summary), "distributions": _distributions_json(report.samples[summary.function or ""])}
+            for summary in report.functions
+        ],
         "by": list(report.by),
         "groups": [_summary_json(summary) for summary in report.groups],
         "bins": [_summary_json(summary) for summary in report.bins],
@@ -46,6 +51,7 @@ def report_json(report: ColdStartReport) -> dict[str, Any]:
         "unfinished_invocations": report.unfinished,
         "unfinished_rate": report.unfinished_rate.rate,
         "unreadable_lines": report.unreadable,
+        "tells_failures": report.tells_failures,
         "notes": list(report.notes),
     }
 
@@ -62,6 +68,22 @@ def _files_json(files: FilesRead) -> dict[str, Any]:
             for place in files.unreadable
         ],
     }
+
+
+def _distributions_json(sample: Sample) -> dict[str, Any]:
+    """What a later report needs to be compared with this one."""
+    return {name: Distribution.of(getattr(sample, array)).to_json() for name, array in TIMES.items()}
+
+
+def dumps(data: Any, indent: str = "") -> str:
+    """JSON text, indented, with lists of numbers on one line: distributions are long."""
+    inner = indent + "  "
+    if isinstance(data, dict) and data:
+        parts = [f"{inner}{json.dumps(str(key))}: {dumps(value, inner)}" for key, value in data.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+    if isinstance(data, list) and any(isinstance(item, dict | list | str) for item in data):
+        return "[\n" + ",\n".join(inner + dumps(item, inner) for item in data) + f"\n{indent}]"
+    return json.dumps(data, allow_nan=False)
 
 
 def _environments_json(found: Environments) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _undescribed(value: Any, schema: dict[str, Any], path: str) -> Any:
 
 
 def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    if "oneOf" in schema:
+    if "oneOf" in schema and "properties" not in schema:
         schema = schema["oneOf"][0]
     if "$ref" in schema:
         return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
