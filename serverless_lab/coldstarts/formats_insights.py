@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from serverless_lab.coldstarts.formats_text import Unreadable, Where, make_event, read_message
@@ -70,7 +71,7 @@ def read_row(
     message = "{" if line.max_memory_used_mb is None else ""
     event = make_event(message, stamp_ms, group, stream, line, tells_init=has_init_field and tells_init)
     if event is not None:
-        yield event
+        yield replace(event, tells_status="record.status" in row)
 
 
 def _report(row: Mapping[str, str | None], duration: str) -> ReportLine:
@@ -85,7 +86,7 @@ def _report(row: Mapping[str, str | None], duration: str) -> ReportLine:
         value = row.get(f"record.metrics.{json_name}")
         return _whole(_number(value)) if value else None
 
-    status = row.get("record.status") or row.get("@status")
+    status = row.get("record.status")
     return ReportLine(
         request_id=row.get("@requestId") or row.get("record.requestId") or "",
         duration_ms=_number(duration),

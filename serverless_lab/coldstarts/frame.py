@@ -109,6 +109,7 @@ class SavedInvocations:
     dropped_log_events: int = 0
     repeated_reports: int = 0
     failures_only: tuple[str, ...] = ()
+    without_status: int = 0
 
     @classmethod
     def from_invocations(
@@ -132,6 +133,7 @@ class SavedInvocations:
             dropped_log_events=invocations.dropped_log_events,
             repeated_reports=invocations.repeated_reports,
             failures_only=invocations.failures_only,
+            without_status=invocations.without_status,
         )
 
 
@@ -153,6 +155,7 @@ def write_parquet(path: Path, saved: SavedInvocations) -> None:
         "dropped_log_events": saved.dropped_log_events,
         "repeated_reports": saved.repeated_reports,
         "failures_only": list(saved.failures_only),
+        "without_status": saved.without_status,
     }
     table = pyarrow.Table.from_pandas(saved.frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA_KEY: json.dumps(beside).encode()})
@@ -193,6 +196,7 @@ def read_parquet(path: Path) -> SavedInvocations:
         dropped_log_events=beside["dropped_log_events"],
         repeated_reports=beside["repeated_reports"],
         failures_only=tuple(beside["failures_only"]),
+        without_status=beside["without_status"],
     )
 
 

@@ -151,7 +151,8 @@ class Invocations:
     snapshot. `dropped_log_events` is how many Lambda says it could not write. `repeated_reports` are REPORT lines that
     stand twice in the input (same stream, time, request and duration): files that overlap, or a delivery made twice.
     `failures_only` names functions whose log has reports of failed invocations and no sign of any other: what the JSON
-    format's system log level WARN leaves. No rate of such a function means anything.
+    format's system log level WARN leaves. No rate of such a function means anything. `without_status` counts rows
+    whose source has no place for a status: that they show no failure says nothing.
     """
 
     rows: tuple[InvocationRow, ...]
@@ -163,6 +164,7 @@ class Invocations:
     dropped_log_events: int = 0
     repeated_reports: int = 0
     failures_only: tuple[str, ...] = ()
+    without_status: int = 0
 
     @property
     def environments_initialised(self) -> int | None:
@@ -234,7 +236,7 @@ def build_invocations(
     restores: list[InitRow] = []
     unfinished: list[UnfinishedInvocation] = []
     unreadable: Counter[str] = Counter()
-    ignored = dropped = repeated = 0
+    ignored = dropped = repeated = without_status = 0
     telling: set[str] = set()  # functions with a sign of an invocation that did not fail
     for (group, stream_name), stream_events in streams.items():
         function = (functions or {}).get(group) or function_name(group, stream_name)
@@ -259,6 +261,7 @@ def build_invocations(
         ignored += stream.ignored_init_durations
         dropped += stream.dropped_log_events
         repeated += stream.repeated_reports()
+        without_status += stream.without_status
         if stream.has_starts:
             telling.update(row.function for row in stream.rows)
     rows.sort(key=lambda row: (row.timestamp or 0, row.function, row.request_id))
@@ -278,6 +281,7 @@ def build_invocations(
         dropped_log_events=dropped,
         repeated_reports=repeated,
         failures_only=tuple(sorted({row.function for row in rows} - telling)),
+        without_status=without_status,
     )
 
 
@@ -341,6 +345,7 @@ class _Stream:
     rows: list[InvocationRow] = field(default_factory=list)
     ignored_init_durations: int = 0
     dropped_log_events: int = 0
+    without_status: int = 0
     has_starts: bool = False
     _inits: list[_Init] = field(default_factory=list)
     _open: dict[str, tuple[_Invocation, bool]] = field(default_factory=dict)
@@ -381,6 +386,7 @@ class _Stream:
                 )
                 if not is_earlier:
                     self.rows.append(row)
+                    self.without_status += row.status is None and not event.tells_status
             case LogsDropped():
                 self.dropped_log_events += 0 if is_earlier else line.dropped_records
             case _:

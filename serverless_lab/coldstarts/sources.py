@@ -39,6 +39,7 @@ class LogEvent:
 
     `line` is what `message` says, where it was read already; `message` may be empty then. `tells_init` is False where a
     REPORT may have had an Init Duration that got lost: the line was cut, or a query did not select that field.
+    `tells_status` is False where it has no place for a status: fields that Logs Insights has found in a line.
     """
 
     log_group: str
@@ -47,6 +48,7 @@ class LogEvent:
     message: str
     line: PlatformEvent | None = None
     tells_init: bool = True
+    tells_status: bool = True
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def test_a_record_that_was_cut_is_shown_with_its_line():
 
 @pytest.mark.parametrize("name", ["event lines", "filter-log-events", "insights csv", "sam logs"])
 @given(at=st.integers(0, 10_000), junk=st.binary(min_size=1, max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_damage_costs_the_records_it_hits(name, at, junk):
     """Reading goes on behind it: the last report of a long file is always there, if the damage is at its beginning."""
     pieces = ALL[name](told() + [event for n in range(10, 40) for event in Environment().cold(n).events])
@@ -269,7 +269,7 @@ SHARDS = sorted(
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_bytes_make_a_reader_fail(data):
     check_nothing_invented(data)
     for format in ("text", "csv", "json", "base64"):
@@ -277,7 +277,7 @@ def test_no_bytes_make_a_reader_fail(data):
 
 
 @given(st.lists(st.sampled_from(SHARDS), max_size=120).map("".join))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_nothing_made_of_pieces_of_logs_makes_a_reader_fail_or_invent_a_number(text):
     check_nothing_invented(text.encode())
     for format in ("text", "csv", "json", "base64"):
@@ -285,7 +285,7 @@ def test_nothing_made_of_pieces_of_logs_makes_a_reader_fail_or_invent_a_number(t
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_log_with_anything_put_into_it_makes_no_number_up(data):
     name = data.draw(st.sampled_from([name for name in ALL if name not in ("firehose object", "awslogs payload")]))
     content = joined(ALL[name](told()))

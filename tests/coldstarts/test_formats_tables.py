@@ -128,6 +128,18 @@ def test_fields_of_logs_in_the_json_format_are_known_too():
     assert (row.duration_ms, row.init_duration_ms, row.memory_size_mb, row.status) == (11.642, 174.055, 128, "timeout")
 
 
+def test_fields_that_insights_finds_in_text_do_not_say_how_an_invocation_ended():
+    """So no timeout among them is no sign that none timed out."""
+    found = f"@requestId,@duration,@initDuration\n{ID},3.01,\n"
+    told = f"type,record.requestId,record.metrics.durationMs,record.status\nplatform.report,{ID},3.01,success\n"
+    message = f'@message,@duration\n"{REPORT}",3.01\n'
+    counts = [
+        build_invocations(item for item in read(text) if isinstance(item, LogEvent)).without_status
+        for text in (found, told, message)
+    ]
+    assert counts == [1, 0, 0]
+
+
 def test_rows_of_other_events_are_passed_over():
     text = f"@timestamp,@type,@requestId,@duration\n2025-11-24 16:00:00.000,START,{ID},\n"
     assert read(text) == []
