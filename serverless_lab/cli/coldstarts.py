@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serverless_lab.cli.options import AsJson, Profile, RunId, print_json, stdout_console
-from serverless_lab.errors import BadInput, NothingDeployed
+from serverless_lab.cli.options import AsJson, Profile, RunId, say, stdout_console
+from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
 
 if TYPE_CHECKING:
+    from serverless_lab.coldstarts.gates import Gate
+    from serverless_lab.coldstarts.judgement import Judgement
     from serverless_lab.coldstarts.report import ColdStartReport
     from serverless_lab.targets.base import Target
+
+FAILED_GATE = 3
+"""The exit code when a gate fails, or anything is worse than a baseline that must not be."""
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable in which GitHub Actions names the file of a step's summary
+(documented: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands).
+"""
 
 app = typer.Typer(
     help="Cold starts: how many, how long, of which function, when.", no_args_is_help=True, rich_markup_mode=None
@@ -55,7 +66,33 @@ def report(
         str | None, typer.Option("--bin", help="Width of a time bin, such as 10s or 5m.  [default: a round one]")
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Read the log again, though it was read before.")] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if", help="A gate, such as 'cold_rate > 5%' or 'orders: init_p90 > 800ms'; repeatable. Exit code 3."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Compare with a report saved by --json, or with a run's id.")
+    ] = None,
+    tolerance: Annotated[
+        str | None,
+        typer.Option("--tolerance", help="How much worse than the baseline counts as equal.  [default: 10%]"),
+    ] = None,
+    fail_on_regression: Annotated[
+        bool, typer.Option("--fail-on-regression", help="Exit code 3 when anything is worse than the baseline.")
+    ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a row per function and time bin as CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write the single invocations to a Parquet file as well.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the gates and the comparison to a JUnit XML file as well.")
+    ] = None,
+    github_summary: Annotated[
+        bool, typer.Option("--github-summary", help="Add the report to the step summary of GitHub Actions as well.")
+    ] = False,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,14 +100,22 @@ def report(
 
     Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
     how long their inits took, and what the client saw. Without a file, the log of the last run is read; files may come
-    from anywhere: consoles, exports, `aws logs tail`, in any mixture.
+    from anywhere: consoles, exports, `aws logs tail`, in any mixture. The exit code is 3 when a gate fails; a gate on
+    what the log does not tell is an error. docs/gates.md has the gates and a CI example.
 
-    Example: lab coldstarts report logs/ --by function --by memory
+    Example: lab coldstarts report logs/ --by function --fail-if 'cold_rate > 5%'
     """
     from serverless_lab.coldstarts.groups import checked_dimensions
 
-    if as_csv and as_json:
-        raise typer.BadParameter("name one of --csv and --json")
+    if sum((as_csv, as_json, as_markdown)) > 1:
+        raise typer.BadParameter("name one of --csv, --json and --markdown")
+    gates = _gates(fail_if or [])
+    if baseline is None and (tolerance is not None or fail_on_regression):
+        raise typer.BadParameter("--tolerance and --fail-on-regression go with --baseline")
+    if junit is not None and not gates and baseline is None:
+        raise typer.BadParameter("--junit has the outcome of gates: name --fail-if or --baseline")
+    allowed = None if tolerance is None else _share(tolerance)
+    summary_file = _summary_file() if github_summary else None
     bin_ms = None if bin_width is None else _bin_ms(bin_width)
     dimensions = checked_dimensions(by or [])
     if paths:
@@ -86,23 +131,45 @@ def report(
             until_ms=None if until is None else _instant_ms("--until", until),
             bin_ms=bin_ms,
             by=dimensions,
+            with_rows=parquet is not None,
         )
     else:
         if log_format is not None or function is not None or since is not None or until is not None:
             raise typer.BadParameter("--format, --function, --since and --until are for files: name one")
         found = _run_report(run, profile, refresh, bin_ms, dimensions)
-    if as_json:
-        print_json(found.to_json())
-    elif as_csv:
-        typer.echo(found.to_csv(), nl=False)
-    else:
-        from serverless_lab.reporting.tables import print_report
+    judgement = _judge(found, gates, baseline, allowed, fail_on_regression, profile)
+    if parquet is not None and found.saved is not None:
+        _write_parquet(parquet, found)
+    if junit is not None:
+        from serverless_lab.reporting.junit import junit_xml
 
-        print_report(found, stdout_console())
+        _write(junit, junit_xml(judgement))
+    if summary_file is not None:
+        from serverless_lab.reporting.markdown import markdown_text
+
+        _append(summary_file, markdown_text(found, judgement))
+    _refuse_untold(judgement)
+    _print_report(found, judgement, as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    for sentence in judgement.failures:
+        say(f"failed: {sentence}")
+    if judgement.failures:
+        raise typer.Exit(FAILED_GATE)
+
+
+@app.command()
+def schema(as_json: AsJson = False) -> None:
+    """Print the JSON Schema of what `lab coldstarts report --json` prints.
+
+    With or without --json: a schema is JSON anyway.
+
+    Example: lab coldstarts schema > report.schema.json
+    """
+    text = (Path(__file__).parent.parent / "coldstarts" / "report.schema.json").read_text(encoding="utf-8")
+    typer.echo(text, nl=False)
 
 
 def _run_report(
-    run: str | None, profile: str | None, refresh: bool, bin_ms: int | None, by: tuple[str, ...]
+    run: str | None, profile: str | None, refresh: bool = False, bin_ms: int | None = None, by: tuple[str, ...] = ()
 ) -> ColdStartReport:
     from serverless_lab.coldstarts.runs import build_report
 
@@ -110,6 +177,119 @@ def _run_report(
     folder = project.run(run)
     target = _target(project, folder, profile)
     return build_report(run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by)
+
+
+# --- gates and baselines ---------------------------------------------------------------------------------------------
+
+
+def _gates(texts: list[str]) -> list[Gate]:
+    from serverless_lab.coldstarts.gates import parse_gate
+
+    found = []
+    for text in texts:
+        try:
+            found.append(parse_gate(text))
+        except BadInput as error:
+            raise typer.BadParameter(f"--fail-if {error.message}") from error
+    return found
+
+
+def _judge(
+    report: ColdStartReport,
+    gates: list[Gate],
+    baseline: str | None,
+    tolerance: float | None,
+    fail_on_regression: bool,
+    profile: str | None,
+) -> Judgement:
+    from serverless_lab.coldstarts.baseline import TOLERANCE, baseline_of, compare, read_baseline
+    from serverless_lab.coldstarts.gates import evaluate
+    from serverless_lab.coldstarts.judgement import Judgement
+
+    comparison = None
+    if baseline is not None:
+        if Path(baseline).is_file():
+            before = read_baseline(Path(baseline))
+        else:
+            try:
+                before = baseline_of(_run_report(baseline, profile), f"run {baseline}")
+            except BadInput as error:
+                raise BadInput(f"--baseline: no file `{baseline}`, and {error.message}", hint=error.hint) from error
+        comparison = compare(report, before, tolerance=TOLERANCE if tolerance is None else tolerance)
+    return Judgement(evaluate(report, gates), comparison, fail_on_regression)
+
+
+def _refuse_untold(judgement: Judgement) -> None:
+    """Raises ReportError where something was demanded that the input does not tell."""
+    if judgement.untold:
+        raise ReportError(
+            "; ".join(judgement.untold),
+            hint="what cannot be told is no pass: read a log that has it, or demand something else (docs/gates.md)",
+        )
+
+
+# --- printing and writing --------------------------------------------------------------------------------------------
+
+
+def _print_report(
+    report: ColdStartReport, judgement: Judgement, *, as_json: bool, as_csv: bool, as_markdown: bool
+) -> None:
+    if as_json:
+        from serverless_lab.coldstarts.plain import dumps
+
+        typer.echo(dumps(report.to_json(judgement)))
+    elif as_csv:
+        typer.echo(report.to_csv(), nl=False)
+    elif as_markdown:
+        from serverless_lab.reporting.markdown import markdown_text
+
+        typer.echo(markdown_text(report, judgement), nl=False)
+    else:
+        from serverless_lab.reporting.tables import print_report
+
+        print_report(report, stdout_console(), judgement)
+
+
+def _write(path: Path, text: str) -> None:
+    from serverless_lab.project import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _write_parquet(path: Path, report: ColdStartReport) -> None:
+    from serverless_lab.coldstarts.frame import write_parquet
+
+    assert report.saved is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(path, report.saved)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder you may write to")
+
+
+def _summary_file() -> Path:
+    found = os.environ.get(STEP_SUMMARY)
+    if not found:
+        raise BadInput(
+            f"--github-summary: {STEP_SUMMARY} is not set, so this is no step of GitHub Actions",
+            hint="elsewhere: `lab coldstarts report --markdown > summary.md`",
+        )
+    return Path(found)
 
 
 def _target(project: Project, folder: Path, profile: str | None) -> Target | None:
@@ -147,6 +327,13 @@ def _target(project: Project, folder: Path, profile: str | None) -> Target | Non
             hint=f"`lab deploy{option}` brings stack {manifest['stack_name']} back, then send the load again",
         )
     return target
+
+
+def _share(text: str) -> float:
+    number = text.strip().removesuffix("%").strip()
+    if not text.strip().endswith("%") or not number.replace(".", "", 1).isdecimal():
+        raise BadInput(f"--tolerance `{text}` is no percentage", hint="for example --tolerance 10%")
+    return float(number) / 100
 
 
 def _bin_ms(text: str) -> int:

@@ -19,8 +19,8 @@ HEADING = """# Commands
 Everything `lab` can do, as `lab COMMAND --help` says it. Written by `python -m serverless_lab.cli.reference`.
 
 Data goes to stdout, words to stderr. Every command takes `--json`. The exit code is 0; 1 with an `error:` and, where
-there is a way out, a `hint:` on stderr; 2 for a command line that cannot be meant; 130 after Ctrl-C. What a command
-remembers for the next one is in `.lab/` in the working directory.
+there is a way out, a `hint:` on stderr; 2 for a command line that cannot be meant; 3 when a gate fails (gates.md); 130
+after Ctrl-C. What a command remembers for the next one is in `.lab/` in the working directory.
 """
 
 

@@ -15,7 +15,6 @@ from serverless_lab.cli.options import (
     TargetName,
     TemplatePath,
     parse_parameters,
-    print_json,
     say,
     stdout_console,
 )
@@ -42,6 +41,7 @@ def run_all(
     Example: lab run --scenario monday-spike --parameter InitStyle=lazy
     """
     from serverless_lab.cli.context import living_deployment
+    from serverless_lab.coldstarts.plain import dumps
     from serverless_lab.coldstarts.runs import build_report
     from serverless_lab.scenario import load_scenario, with_request
 
@@ -72,7 +72,8 @@ def run_all(
     _, target = living_deployment(project, profile=profile)
     report = build_report(run_folder=result.run_folder, target=target)
     if as_json:
-        print_json({"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()})
+        found = {"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()}
+        typer.echo(dumps(found))
         return
     from serverless_lab.reporting.tables import print_report
 

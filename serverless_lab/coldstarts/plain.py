@@ -11,6 +11,7 @@ from typing import Any
 from serverless_lab.coldstarts.billing import Billing, billing_sentence
 from serverless_lab.coldstarts.client import ClientSummary
 from serverless_lab.coldstarts.differences import TIMES, Distribution
+from serverless_lab.coldstarts.judgement import Judgement
 from serverless_lab.coldstarts.lifetimes import Environments, IdleLifetime, idle_sentence
 from serverless_lab.coldstarts.report import ColdStartReport, FilesRead
 from serverless_lab.coldstarts.statistics import Quantiles, Rate, Sample, Summary
@@ -18,8 +19,8 @@ from serverless_lab.coldstarts.statistics import Quantiles, Rate, Sample, Summar
 SCHEMA = 1
 
 
-def report_json(report: ColdStartReport) -> dict[str, Any]:
-    """The whole report."""
+def report_json(report: ColdStartReport, judgement: Judgement | None = None) -> dict[str, Any]:
+    """The whole report, and what it was held against."""
     return {
         "schema": SCHEMA,
         "run_id": report.run_id,
@@ -53,6 +54,7 @@ def report_json(report: ColdStartReport) -> dict[str, Any]:
         "unreadable_lines": report.unreadable,
         "tells_failures": report.tells_failures,
         "notes": list(report.notes),
+        **(judgement or Judgement()).to_json(),
     }
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from serverless_lab.coldstarts.files import Unreadable
     from serverless_lab.coldstarts.frame import SavedInvocations
+    from serverless_lab.coldstarts.judgement import Judgement
 
 BINS_MAX = 2_000
 
@@ -120,11 +121,11 @@ class ColdStartReport:
         """Function name -> what it is called in tables."""
         return short_names((summary.function or "" for summary in self.functions), self.stack_name)
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain data, as report.schema.json describes it."""
+    def to_json(self, judgement: Judgement | None = None) -> dict[str, Any]:
+        """The report, and what it was held against, as plain data: report.schema.json describes it."""
         from serverless_lab.coldstarts.plain import report_json
 
-        return report_json(self)
+        return report_json(self, judgement)
 
     def to_csv(self) -> str:
         """CSV text: a row per function and time bin, or per group; an empty cell is what could not be told."""

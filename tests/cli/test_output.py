@@ -26,6 +26,7 @@ LOOKING = {
     "lab status": [],
     "lab doctor": [],
     "lab coldstarts report": [],
+    "lab coldstarts schema": [],
     "lab destroy": ["no-such-stack"],
     "lab down": [],
 }

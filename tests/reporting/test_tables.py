@@ -10,7 +10,8 @@ from serverless_lab.coldstarts.frame import SavedInvocations
 from serverless_lab.coldstarts.invocations import build_invocations
 from serverless_lab.coldstarts.report import make_report
 from serverless_lab.coldstarts.statistics import Rate
-from serverless_lab.reporting.tables import NONE, rate_text, render_report, span_text, sparkline
+from serverless_lab.reporting.tables import NONE, render_report, sparkline
+from serverless_lab.reporting.words import rate_text, span_text
 from tests.coldstarts.runs import manifest, requests, story
 from tests.coldstarts.story import T0, Environment
 
