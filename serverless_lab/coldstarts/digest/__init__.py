@@ -16,13 +16,26 @@ from serverless_lab.coldstarts.digest.model import Digest, Group, Key, Times
 __all__ = ["Digest", "Group", "Key", "Times", "digest_paths"]
 
 
-def digest_paths(paths: Sequence[Path], *, bin_ms: int, function: str = "", kinds: bool = True) -> Digest | None:
-    """The digest of log files and folders; None where their layout is not one that is read this way.
+def digest_paths(
+    paths: Sequence[Path],
+    *,
+    bin_ms: int,
+    function: str = "",
+    kinds: bool = True,
+    processes: int | None = None,
+) -> Digest | None:
+    """The digest of log files and folders; None where it is for the general reader to read them.
 
     Args:
         paths: files and folders (walked).
         bin_ms: the width of a time bin.
         function: the function's name where the files do not say it.
         kinds: tell each invocation's kind, which takes reading START and INIT_START too.
+        processes: how many read at once; None: one for each CPU, and this one alone for small inputs.
+
+    Raises:
+        ReportError: a path is not there or may not be read.
     """
-    return None
+    from serverless_lab.coldstarts.digest.run import run
+
+    return run(paths, bin_ms=bin_ms, function=function, kinds=kinds, processes=processes)

@@ -104,9 +104,10 @@ class Digest:
     lines were not read, every kind is `unknown`, and an invocation belongs to the bin of its REPORT.
 
     `environments` counts environments initialised, used or not, by function and bin number; None where the log does not
-    tell. `unfinished` counts START without REPORT, by function. `unreadable` are the places that could not be read, the
-    first of them as a list and all of them as a number. `first_ms` and `last_ms` are the instants of the first and the
-    last bin that has an invocation; None without any.
+    tell; `restores` counts environments restored from a snapshot in the same way. `unfinished` counts START without
+    REPORT, by function. `unreadable` are the places that could not be read, the first of them as a list and all of them
+    as a number. The other fields are those of `invocations.Invocations`, as far
+    as what was told together shows them, and of `files.FileReading`; `lines` were read here.
     """
 
     bin_ms: int
@@ -114,10 +115,14 @@ class Digest:
     with_kinds: bool
     groups: Mapping[Key, Group]
     environments: Mapping[str, Mapping[int, int]] | None = None
+    restores: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     unfinished: Mapping[str, int] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     unreadable_count: int = 0
     ignored_init_durations: int = 0
+    dropped_log_events: int = 0
+    repeated_reports: int = 0
+    failures_only: tuple[str, ...] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     lines: int = 0
 
@@ -133,6 +138,10 @@ class Digest:
     def bin_start_ms(self, number: int) -> int:
         """The first instant (epoch ms) of bin `number`."""
         return (self.origin + number - 1) * self.bin_ms
+
+    def bin_number(self, ms: float | None) -> int:
+        """The number of the bin that an instant (epoch ms) belongs to; `NO_BIN` for none."""
+        return NO_BIN if ms is None else int(ms // self.bin_ms) - self.origin + 1
 
     def time_bins(self) -> Bins | None:
         """All bins from the first to the last one with an invocation; None when no instant is known."""
@@ -160,15 +169,12 @@ class Digest:
             for key, group in self.groups.items()
             if (function is None or key.function == function) and (keys is None or key in keys)
         ]
-        number = None if bin_start_ms is None else self._number(bin_start_ms)
+        number = None if bin_start_ms is None else self.bin_number(bin_start_ms)
         environments = self._environments(function, number) if keys is None else None
         parts = [_sample(group, number, self.with_kinds) for group in chosen]
         found = merged(parts) if len(parts) != 1 else parts[0]
         values = {name: getattr(found, name) for name in Sample.__dataclass_fields__}
         return Sample(**{**values, "environments": environments})
-
-    def _number(self, bin_start_ms: int) -> int:
-        return bin_start_ms // self.bin_ms - self.origin + 1
 
     def _environments(self, function: str | None, number: int | None) -> int | None:
         """Initialised in a bin; what was initialised outside the bins with invocations belongs to the nearest one."""
@@ -181,7 +187,7 @@ class Digest:
         span = self.time_bins()
         if span is None:
             return 0
-        first = self._number(span.origin_ms)
+        first = self.bin_number(span.origin_ms)
         last = first + span.count - 1
         return sum(
             count

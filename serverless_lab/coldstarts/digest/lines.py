@@ -1,0 +1,262 @@
+"""Blocks of an S3 export -> what their lines are: `2025-01-01T00:00:01.727Z REPORT RequestId: …`.
+
+A line that looks exactly as Lambda writes it is read at once with all others of its kind. A line that cannot be a
+platform line is passed over. Any other one goes through the general reader, together with the lines of its event.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from serverless_lab.coldstarts.digest.blocks import Block
+from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Words, instants, windows, word
+from serverless_lab.coldstarts.digest.text import (
+    AS_WRITTEN,
+    MESSAGE_AT,
+    Reports,
+    Starts,
+    read_init_starts,
+    read_reports,
+    read_starts,
+)
+from serverless_lab.coldstarts.formats_text import TextReader, Unreadable, Where
+from serverless_lab.coldstarts.sources import LogEvent
+
+_REPORT = word(" REPORT ")
+_START = word(" START R")
+_END = word(" END Req")
+_INIT_START = word(" INIT_ST")
+_RESTORE_START = word(" RESTORE")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the lines of a block are. Line numbers (`at`) count from the block's first line.
+
+    `others` are events that the general reader has read, each with a line number of its event.
+    """
+
+    report_at: Integers
+    report_ms: Integers
+    reports: Reports
+    start_at: Integers
+    start_ms: Integers
+    starts: Starts
+    init_at: Integers
+    init_ms: Integers
+    is_restore: Flags
+    others: list[tuple[int, LogEvent]] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+
+def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Found:
+    """Everything that a block of an export tells.
+
+    Args:
+        where: the file, its log group and its stream.
+        reports_only: pass over lines that begin as START, END and INIT_START do.
+    """
+    buffer, starts, ends, is_event = block.buffer, block.starts, block.ends, block.is_event
+    prefix = windows(buffer, starts, 4)
+    heads = np.where(is_event, prefix[:, 3], np.uint64(0))
+    is_report, is_start, is_end = heads == _REPORT, heads == _START, heads == _END
+    is_init = (heads == _INIT_START) | (heads == _RESTORE_START)
+    known = is_report | is_start | is_end | is_init
+    if reports_only:
+        timed = is_report | ~known
+        ms, has_time = np.zeros(len(starts), np.int64), np.ones(len(starts), np.bool_)
+        ms[timed], has_time[timed] = instants(*(prefix[timed, at] for at in range(3)))
+    else:
+        ms, has_time = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
+    message_at = starts + MESSAGE_AT
+    odd = np.zeros(len(starts), np.bool_)
+
+    at = np.flatnonzero(is_report)
+    reports = read_reports(windows(buffer, starts[at], 10), buffer, message_at[at], ends[at], AS_WRITTEN)
+    odd[at] = ~(reports.ok & has_time[at]) | _goes_on(at, is_event)
+    report_at = at
+
+    at = np.flatnonzero(is_start) if not reports_only else np.zeros(0, np.int64)
+    begun = read_starts(windows(buffer, starts[at] - 1, 13), ends[at], message_at[at])
+    odd[at] = ~(begun.ok & has_time[at])
+    start_at = at
+
+    at = np.flatnonzero(is_init) if not reports_only else at[:0]
+    is_init_start, is_restore = read_init_starts(buffer, message_at[at])
+    odd[at] = ~((is_init_start | is_restore) & has_time[at])
+    init_at = at
+
+    if not reports_only:
+        # END says nothing here, if only it can be read.
+        at = np.flatnonzero(is_end)
+        odd[at] = ~(has_time[at] & (buffer[starts[at] + 40] > 32) & (ends[at] - starts[at] > 40))
+
+    at = np.flatnonzero(~known)
+    at = at[may_be_platform_line(buffer, np.where(has_time[at], message_at[at], starts[at]), ends[at])]
+    odd[at] = [_MARK.search(block.line(int(line))) is not None for line in at]
+    if block.is_cut:
+        odd[-1] = True
+    others: list[tuple[int, LogEvent]] = []
+    unreadable: list[Unreadable] = []
+    if odd.any():
+        odd = _whole_events(odd, is_event)
+        others, unreadable = _read_others(block, odd, where)
+    keep = ~odd[report_at]
+    starts_keep, inits_keep = ~odd[start_at], ~odd[init_at]
+    return Found(
+        report_at=report_at[keep],
+        report_ms=ms[report_at][keep],
+        reports=reports if keep.all() else _taken(reports, keep),
+        start_at=start_at[starts_keep],
+        start_ms=ms[start_at][starts_keep],
+        starts=begun if starts_keep.all() else Starts(begun.ok, begun.ids[starts_keep], begun.versions[starts_keep]),
+        init_at=init_at[inits_keep],
+        init_ms=ms[init_at][inits_keep],
+        is_restore=is_restore[inits_keep],
+        others=others,
+        unreadable=unreadable,
+    )
+
+
+def _taken(reports: Reports, keep: Flags) -> Reports:
+    return Reports(**{name: getattr(reports, name)[keep] for name in Reports.__dataclass_fields__})
+
+
+def _goes_on(at: Integers, is_event: Flags) -> Flags:
+    """Which of the lines have more than one line behind them in their event.
+
+    One has X-Ray ids, which nothing here uses; what follows on those may be a field again.
+    """
+    more = np.zeros(len(is_event) + 2, np.bool_)
+    more[: len(is_event)] = ~is_event
+    return more[at + 1] & more[at + 2]
+
+
+def _whole_events(odd: Flags, is_event: Flags) -> Flags:
+    """All lines of every event that has an odd one."""
+    number = np.cumsum(is_event)
+    events = np.zeros(int(number[-1]) + 1, np.bool_)
+    events[number[odd]] = True
+    return events[number]
+
+
+# What any line has that the general reader makes something of.
+_MARK = re.compile(
+    rb'RequestId:|"platform\.|_START[ \t]|_REPORT[ \t]|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t'
+    rb"|\x1b|REPORT - |END Duration:"
+)
+
+
+def _read_others(block: Block, odd: Flags, where: Where) -> tuple[list[tuple[int, LogEvent]], list[Unreadable]]:
+    """The events in the odd lines, event after event."""
+    events: list[tuple[int, LogEvent]] = []
+    unreadable: list[Unreadable] = []
+    at = np.flatnonzero(odd)
+    breaks = np.flatnonzero(block.is_event[at] | (np.diff(at, prepend=-2) != 1))
+    last = len(odd) - 1
+    for begin, end in zip(breaks, [*breaks[1:], len(at)], strict=True):
+        first, stop = int(at[begin]), int(at[end - 1]) + 1
+        reader = TextReader(where)
+        told: list[LogEvent | Unreadable] = []
+        for line in range(first, stop):
+            has_end = not (block.is_cut and line == last)
+            text = block.line(line).decode("utf-8", "replace") + ("\n" if has_end else "")
+            told.extend(reader.feed(block.first_line + line + 1, text, has_end=has_end))
+        told.extend(reader.finish())
+        for offset, item in enumerate(item for item in told if isinstance(item, LogEvent)):
+            events.append((first + offset, item))
+        unreadable.extend(item for item in told if isinstance(item, Unreadable))
+    return events, unreadable
+
+
+# --- what may be a platform line -------------------------------------------------------------------------------------
+
+_NOTHING, _BLANK, _LETTER, _HEAD, _DIGIT, _BRACE, _PERHAPS = range(7)
+_CLASSES: Bytes = np.full(256, _NOTHING, np.uint8)
+_CLASSES[128:] = _PERHAPS
+for _chars, _class in (
+    (' \t\r\v\f\x1c\x1d\x1e\x1f",|', _BLANK),
+    ("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", _LETTER),
+    ("REISTLtimlp", _HEAD),
+    ("0123456789", _DIGIT),
+    ("{", _BRACE),
+    ("/@\x1b", _PERHAPS),
+):
+    _CLASSES[np.frombuffer(_chars.encode(), np.uint8)] = _class
+
+_HEADS = tuple(
+    (word(text), word("\xff" * len(text)))
+    for text in (
+        *("REPORT", "START", "END", "INIT_", "RESTORE_", "EXTENSIO", "TELEMETR", "LOGS", "RequestI"),
+        *("timestam", "ingestio", "message", "logStrea", "log", "ptr"),
+    )
+)
+_BLANKS_MAX = 64
+
+
+def may_be_platform_line(buffer: Bytes, at: Integers, ends: Integers) -> Flags:
+    """Which texts, from `at` up to `ends`, the general reader must see; the others have no platform line for sure.
+
+    A platform line stands at the beginning, or behind times, streams, groups and blanks. So the first characters tell
+    of nearly every line that an application has written.
+    """
+    found = np.zeros(len(at), np.bool_)
+    which = np.arange(len(at))
+    at = at.copy()
+    for _ in range(_BLANKS_MAX):
+        kept = at < ends[which]
+        which, at = which[kept], at[kept]
+        if not len(which):
+            return found
+        kinds = _CLASSES[buffer[at]]
+        found[which[kinds == _PERHAPS]] = True
+        text = np.flatnonzero((kinds == _LETTER) | (kinds == _HEAD) | (kinds == _DIGIT))
+        found[which[text]] = _may_be_text(buffer, at[text], kinds[text])
+        for place in np.flatnonzero(kinds == _BRACE):
+            line = buffer[at[place] : ends[which[place]]].tobytes()
+            found[which[place]] = b'"platform.' in line
+        # Blanks, and a time before the message, are gone over.
+        stamped = text[(kinds[text] == _DIGIT) & found[which[text]]]
+        _, has_time = instants(*(windows(buffer, at[stamped], 4)[:, word_at] for word_at in range(3)))
+        times = stamped[has_time]
+        found[which[times]] = False
+        on = np.concatenate([np.flatnonzero(kinds == _BLANK), times])
+        step = np.ones(len(kinds), np.int64)
+        step[times] = 24
+        which, at = which[on], (at + step)[on]
+    found[which] = True
+    return found
+
+
+def _may_be_text(buffer: Bytes, at: Integers, kinds: Bytes) -> Flags:
+    """Of texts that begin with a letter or a digit: which may be a platform line, or a time or stream before one."""
+    if not len(at):
+        return np.zeros(0, np.bool_)
+    window = windows(buffer, at, 6)
+    first = window[:, 0]
+    found = np.zeros(len(at), np.bool_)
+    if (kinds == _HEAD).any():
+        for text, mask in _HEADS:
+            found |= (first & mask) == text
+    # A request id, and behind it `Task timed out after`.
+    has_id = ((window[:, 1] ^ word("-")) & word("\xff\0\0\0\0\xff")) == word("\0\0\0\0\0-")
+    found |= has_id & (((window[:, 4] >> np.uint64(40)) & np.uint64(0xFF)) == ord("T"))
+    found |= has_id & _is_blank((window[:, 4] >> np.uint64(40)) & np.uint64(0xFF))
+    # `2025-`, `2025/`, or 13 digits.
+    fifth = (first >> np.uint64(32)) & np.uint64(0xFF)
+    thirteenth = (window[:, 1] >> np.uint64(32)) & np.uint64(0xFF)
+    is_digit = kinds == _DIGIT
+    found |= (
+        is_digit
+        & ~has_id
+        & ((fifth == ord("-")) | (fifth == ord("/")) | ((thirteenth - np.uint64(48)) <= np.uint64(9)))
+    )
+    return found
+
+
+def _is_blank(char: Words) -> Flags:
+    found: Flags = (char == 32) | (char == 9)
+    return found

@@ -1,0 +1,141 @@
+"""Numbers and instants out of eight characters at a time: a word is eight bytes of text, the first one lowest.
+
+All functions take and give arrays. A window is the text from some offset on, as an (n, k) array of words, so that a
+column of it is the same eight characters of every line.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Words: TypeAlias = npt.NDArray[np.uint64]
+Integers: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+U = np.uint64
+HIGH_BITS = U(0x8080808080808080)
+ONES = U(0x0101010101010101)
+
+
+def word(text: str) -> np.uint64:
+    """Up to eight characters as a word; the missing ones are 0."""
+    return U(int.from_bytes(text.encode("latin-1"), "little"))
+
+
+def mask(pattern: str) -> np.uint64:
+    """0xFF for each character of `pattern` that is not a question mark."""
+    return U(int.from_bytes(bytes(0 if char == "?" else 0xFF for char in pattern), "little"))
+
+
+# By the number of digits that stand at the end of a word: which bytes they are, and how far to shift them there.
+# No digit at all: whatever stands there is left, and is none.
+_LAST = np.array([(0xFFFFFFFFFFFFFFFF << (8 * (8 - (count or 8)))) & 0xFFFFFFFFFFFFFFFF for count in range(9)], U)
+_SHIFT = np.array([8 * (8 - count) if count else 0 for count in range(9)], U)
+_ZEROS = word("00000000")
+ABOVE_NINE = U(0x7676767676767676)  # adding it to a byte above 9 sets the byte's high bit
+
+
+def windows(buffer: Bytes, at: Integers, words: int) -> Words:
+    """The text from each offset in `at` on. `buffer` must go on for 8 * `words` bytes after the last of them."""
+    size = 8 * words
+    every = np.ndarray((len(buffer) - size + 1,), f"V{size}", buffer, 0, (1,))
+    return every[at].view("<u8").reshape(len(at), words)
+
+
+def find(text: Words, char: str) -> Integers:
+    """Where in each word `char` stands first, 0…7; 8 where it does not."""
+    different = text ^ word(char * 8)
+    found = (different - ONES) & ~different & HIGH_BITS
+    # The bits below the lowest one that is set; all 64 where none is.
+    return (np.bitwise_count((found - U(1)) & ~found) >> 3).astype(np.int64)
+
+
+def right_aligned(text: Words, count: Integers) -> Words:
+    """The first `count` characters of each word at the word's end, less the code of `0`; zeros before them.
+
+    `count` is 1 to 8, as `find` tells it; for 0 the word comes as it is, which holds no number.
+    """
+    return ((text << _SHIFT[count]) ^ _ZEROS) & _LAST[count]
+
+
+def are_digits(values: Words) -> Flags:
+    """Whether every byte is 0…9."""
+    found: Flags = ((values | (values + ABOVE_NINE)) & HIGH_BITS) == 0
+    return found
+
+
+def number(values: Words) -> Integers:
+    """The number of eight decimal digits, the first byte being the highest one."""
+    pairs = values * U(10) + (values >> U(8))
+    low = (pairs & U(0x000000FF000000FF)) * U(0x000F424000000064)
+    high = ((pairs >> U(16)) & U(0x000000FF000000FF)) * U(0x0000271000000001)
+    return ((low + high) >> U(32)).view(np.int64)
+
+
+# --- instants --------------------------------------------------------------------------------------------------------
+
+# `2025-01-01T00:00:01.727Z`: what a word holds when every digit is 0, and a number for each byte which sets its high
+# bit when added to anything that is not right there: above 9 for digits, above 0 for the rest.
+_STAMP = ("0000-00-", "00T00:00", ":00.000Z")
+_STAMP_WORDS = tuple(word(part) for part in _STAMP)
+_STAMP_LIMITS = tuple(
+    U(int.from_bytes(bytes(0x76 if char == "0" else 0x7F for char in part), "little")) for part in _STAMP
+)
+STAMP_SIZE = 24
+_BYTE = U(0xFF)
+
+
+def instants(first: Words, second: Words, third: Words) -> tuple[Integers, Flags]:
+    """Epoch ms of `2025-01-01T00:00:01.727Z`, given as three words, and whether each is one."""
+    date, clock, seconds = (part ^ zeros for part, zeros in zip((first, second, third), _STAMP_WORDS, strict=True))
+    wrong = date | (date + _STAMP_LIMITS[0])
+    wrong |= clock | (clock + _STAMP_LIMITS[1])
+    wrong |= seconds | (seconds + _STAMP_LIMITS[2])
+    valid = (wrong & HIGH_BITS) == 0
+    pairs = clock * U(10) + (clock >> U(8))
+    hour, minute = (pairs >> U(24)) & _BYTE, (pairs >> U(48)) & _BYTE
+    pairs = seconds * U(10) + (seconds >> U(8))
+    second_, tenths = (pairs >> U(8)) & _BYTE, (pairs >> U(32)) & _BYTE
+    thousandths = tenths * U(10) + ((seconds >> U(48)) & _BYTE)
+    day_ms = ((hour * U(60) + minute) * U(60) + second_) * U(1000) + thousandths
+    if len(first) and (hour.max() > 23 or minute.max() > 59 or second_.max() > 59):
+        valid &= (hour <= 23) & (minute <= 59) & (second_ <= 59)
+    # The date as eight digits: the two of the day in place of the hyphens.
+    day = clock & U(0xFFFF)
+    midnight, is_date = _midnights((date & ~_HYPHENS) | (day & _BYTE) << U(32) | (day >> U(8)) << U(56), valid)
+    return day_ms.view(np.int64) + midnight, is_date
+
+
+_HYPHENS = word("\0\0\0\0\xff\0\0\xff")
+
+
+def _midnights(dates: Words, valid: Flags) -> tuple[Integers, Flags]:
+    """Epoch ms of each valid date, given as the digits YYYYdMMd; and which of them are dates."""
+    midnights = np.zeros(len(dates), np.int64)
+    left = valid
+    # A block of a log knows one date, or two. The loop takes as many turns as there are.
+    while (at := int(left.argmax()) if len(left) else 0) < len(left) and left[at]:
+        same = left & (dates == dates[at])
+        midnight = _midnight(int(dates[at]))
+        if midnight is None:
+            valid = valid & ~same
+        else:
+            midnights[same] = midnight
+        left = left & ~same
+    return midnights, valid
+
+
+@lru_cache(maxsize=4096)
+def _midnight(date: int) -> int | None:
+    digits = bytes(48 + digit for digit in date.to_bytes(8, "little"))
+    year, month, day = int(digits[:4]), int(digits[5:7]), int(digits[4:5] + digits[7:])
+    try:
+        return round(datetime(year, month, day, tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return None

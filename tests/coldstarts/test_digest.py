@@ -1,0 +1,362 @@
+"""The digest says of any text what the general reader says of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from serverless_lab.coldstarts.digest import Digest, Key
+from serverless_lab.coldstarts.digest.run import run
+from serverless_lab.coldstarts.files import FileReading, read_paths
+from serverless_lab.coldstarts.frame import to_frame
+from serverless_lab.coldstarts.statistics import Sample, began_ms, sample_of
+from serverless_lab.report_line import (
+    InitReport,
+    ReportLine,
+    RestoreReport,
+    render,
+    render_end,
+    render_init_report,
+    render_init_start,
+    render_restore_report,
+    render_restore_start,
+    render_start,
+)
+
+T0 = 1_764_000_000_000
+BIN_MS = 60_000
+INIT_START = render_init_start("python:3.12.v36", "arn:aws:lambda:eu-west-1::runtime:aa")
+RESTORE_START = render_restore_start("java:21.v82", "arn:aws:lambda:eu-west-1::runtime:bb")
+
+
+def stamped(ms: int, message: str) -> str:
+    """An event as an export writes it."""
+    stamp = datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{stamp} {message}"
+
+
+def request_id(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-0000000000ab"
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+durations = st.integers(1, 99_999_999).map(lambda hundredths: hundredths / 100)
+short_durations = st.integers(1, 300_000).map(lambda hundredths: hundredths / 100)
+
+
+@st.composite
+def report_lines(draw: st.DrawFn, number: int) -> ReportLine:
+    ms = draw(st.one_of(short_durations, durations))
+    init_ms = draw(st.none() | st.none() | short_durations)
+    restore_ms = draw(st.none() | short_durations) if init_ms is None and draw(st.integers(0, 5)) == 0 else None
+    status = draw(st.sampled_from([None] * 8 + ["timeout", "error", "failure"]))
+    return ReportLine(
+        request_id(number),
+        ms,
+        billed_duration_ms=draw(st.integers(0, 900_000)),
+        memory_size_mb=draw(st.sampled_from([128, 256, 10_240])),
+        max_memory_used_mb=draw(st.integers(0, 10_300)),
+        init_duration_ms=init_ms,
+        restore_duration_ms=restore_ms,
+        billed_restore_duration_ms=None if restore_ms is None else 12,
+        status=status,
+        error_type=draw(st.sampled_from(["Runtime.ExitError", "Function.ResponseSizeTooLarge"]))
+        if status == "error"
+        else None,
+        xray_trace_id=draw(st.sampled_from([None, None, "1-68f7d85d-0f0bfbbe2ab8f94854bf83a8"])),
+        xray_segment_id="9c54e4124923ee8f",
+        xray_sampled=True,
+    )
+
+
+def other_renderings(line: ReportLine) -> list[str]:
+    """The same REPORT as other tools and other times have written it, and what is none."""
+    text = render(line)
+    first = text.split("\n")[0].rstrip("\t")
+    return [
+        first + "\n",
+        text.replace("\t\n", "\t\r\n"),
+        text.replace("\t", " "),
+        text.replace("\tDuration", "\tInit Duration: 0.05 ms\tDuration", 1),  # the runtime interface emulator
+        text.replace(" ms\tMemory", " ms \tMemory"),
+        text.replace("REPORT RequestId", "REPORT  RequestId"),
+        f"REPORT RequestId: {line.request_id}\tDuration: 3 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\n",
+        f"REPORT RequestId: {line.request_id}\tDuration: 3.5 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\t"
+        "Max Memory Used: 36 MB\t\n",
+        f"REPORT RequestId: {line.request_id}\tDuration: 3.1234567 ms\tBilled Duration: 4 ms\n",
+        f"REPORT RequestId: {line.request_id}\tDuration: 12345678.25 ms\tBilled Duration: 12345679 ms\t"
+        "Memory Size: 128 MB\tMax Memory Used: 36 MB\t\n",
+        f"REPORT RequestId: {line.request_id.upper()}\t" + text.split("\t", 1)[1],
+        f"REPORT RequestId: {line.request_id}é\t" + text.split("\t", 1)[1],
+        f"REPORT RequestId: x\t{text.split(chr(9), 1)[1]}",
+        first.replace(".", ",") + "\n",
+        first.replace("Billed", "Belled") + "\t\n",
+        first + "\tInit Duration: 12345678.25 ms\t\n",
+        first + "\tInit Duration: .25 ms\t\n",
+        first + "\tStatus: timeout\n",
+        first.replace("\t", "\n") + "\n",
+        first.replace("Duration: ", "Duration: 0"),
+        f"REPORT RequestId: {line.request_id}\n",
+        f"REPORT RequestId: {line.request_id}\tDuration: abc ms\n",
+        "REPORT RequestId: \n",
+        "\x1b[32m" + first + "\x1b[0m\n",
+        "{}" + first + "\n",
+    ]
+
+
+APPLICATION_LINES = [
+    "[INFO] done\n",
+    "",
+    "\n",
+    "  \n",
+    "[INFO] quoting REPORT RequestId: 1\tDuration: 3.01 ms\tBilled Duration: 4 ms\n",
+    f"2026-11-24T16:00:00.000Z\t{request_id(7)}\tINFO\tnode says so\n",
+    f"2026-11-24T16:00:00.000Z\t{request_id(7)}\tTRACE\tREPORT RequestId: 1 Duration: 2 ms\n",
+    '{"level":"INFO","message":"structured"}\n',
+    'Traceback (most recent call last):\n  File "app.py", line 1\n2 errors\n    boom\n',
+    "héllo\n",
+    "✅ REPORT RequestId: 1\tDuration: 3.01 ms\n",
+    "START of something\n",
+    "ENDING RequestId: 3\n",
+    "REPORTING 3\n",
+    "timestamp=12 message: REPORT RequestId: 1\tDuration: 3.01 ms\n",
+    "/health 200 REPORT RequestId: 1\tDuration: 3.01 ms\n",
+    "1764000000000 items\n",
+    "XRAY TraceId: 1-2-3\tSegmentId: 4\n",
+    "Status: done\n",
+    "x" * 300 + "\n",
+    "a\rREPORT RequestId: 1\tDuration: 3.01 ms\n",
+    "EXTENSION\tName: adapter\tState: Ready\tEvents: [INVOKE]\n",
+    "TELEMETRY\tName: agent\tState: Subscribed\tTypes: [Platform]\n",
+    "LOGS\tName\n",
+    "END RequestId: \n",
+    "START RequestId: \n",
+    "INIT_REPORT Init Duration: x ms\n",
+    "REPORT - 1\nDuration: 3 ms\n",
+]
+
+
+@st.composite
+def stream_texts(draw: st.DrawFn, first_number: int) -> str:
+    """The events of one stream as an export's text. Mostly as Lambda writes them; now and then anything."""
+    now = T0 + draw(st.integers(0, 200_000))
+    events: list[tuple[int, str]] = []
+    open_numbers: list[int] = []
+    ended: list[int] = []
+    for step in range(draw(st.integers(0, 14))):
+        number = first_number + step
+        now += draw(st.sampled_from([0, 1, 5, 900, 30_000, 70_000]))
+        move = draw(st.integers(0, 24))
+        line = draw(report_lines(number))
+        start = render_start(line.request_id, draw(st.sampled_from(["$LATEST"] * 5 + ["12", "an-alias-of-mine"])))
+        if move in (13, 14):
+            events.append((now, INIT_START if move == 13 else RESTORE_START))
+            now += draw(st.sampled_from([0, 300, 5_000]))
+        if move == 15:
+            phase, status = draw(
+                st.sampled_from([(None, None), ("init", "timeout"), ("invoke", "error"), ("init", None)])
+            )
+            events.append((now, render_init_report(InitReport(9000.5, phase, status))))
+        if move == 16:
+            events.append((now, render_restore_report(RestoreReport(511.25))))
+        if move == 17:
+            events.append((now, draw(st.sampled_from(APPLICATION_LINES))))
+            continue
+        if move == 18:  # a START that stays open, or ends much later
+            events.append((now, start))
+            open_numbers.append(number)
+            continue
+        if move == 19 and open_numbers:
+            line = ReportLine(request_id(open_numbers.pop()), 5.0, 5, 128, 40)
+            events.append((now, render(line)))
+            continue
+        if move == 20:
+            number = draw(st.sampled_from([number, *ended]))  # a retry
+            line = ReportLine(request_id(number), 5.25, 6, 128, 40)
+            start = render_start(line.request_id, "$LATEST")
+        fault = ""
+        if move == 21:
+            fault = draw(
+                st.sampled_from(
+                    [
+                        f"2026-11-24T16:00:03.000Z {line.request_id} Task timed out after 3.00 seconds\n\n",
+                        f"RequestId: {line.request_id} Error: Runtime exited with error: killed\nRuntime.ExitError\n",
+                        f"RequestId: {request_id(first_number)} Process exited before completing request\n\n",
+                    ]
+                )
+            )
+        if move != 22:
+            events.append((now, start))
+        if draw(st.booleans()):
+            events.append((now, draw(st.sampled_from(APPLICATION_LINES))))
+        now += draw(st.sampled_from([0, round(min(line.duration_ms, 60_000))]))
+        after = draw(st.booleans())
+        if fault and not after:
+            events.append((now, fault))
+        if draw(st.integers(0, 9)):
+            events.append((now, render_end(line.request_id)))
+        if move == 23:
+            events.append((now, draw(st.sampled_from(other_renderings(line)))))
+        else:
+            events.append((now, render(line)))
+        if fault and after:
+            events.append((now, fault))
+        ended.append(number)
+        if move == 24:
+            events.append((now, render(line)))
+    text = "".join(stamped(ms, message) for ms, message in _shaken(draw, events))
+    return _damaged(draw, text)
+
+
+def _shaken(draw: st.DrawFn, events: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """An export does not promise an order."""
+    if len(events) > 1 and draw(st.integers(0, 5)) == 0:
+        at = draw(st.integers(0, len(events) - 2))
+        to = draw(st.integers(0, len(events) - 2))
+        events = [*events]
+        events.insert(to, events.pop(at))
+    return events
+
+
+def _damaged(draw: st.DrawFn, text: str) -> str:
+    kind = draw(st.integers(0, 20))
+    lines = text.split("\n")
+    at = draw(st.integers(0, len(lines) - 1))
+    if kind == 0:
+        return text[: draw(st.integers(0, len(text)))]
+    if kind == 1:
+        return text.replace("\n", "\r\n")
+    if kind == 2 and text:
+        place = draw(st.integers(0, len(text) - 1))
+        return text[:place] + draw(st.characters(codec="utf-8", exclude_characters="\0")) + text[place + 1 :]
+    if kind == 3:
+        lines[at] = lines[at][25:]  # a platform line without a time
+    if kind == 4:
+        lines[at] = lines[at].replace("-24T", "-44T")
+    if kind == 5:
+        lines[at] = " " + lines[at]
+    if kind == 6:
+        lines[at] = f"2026/11/24/[$LATEST]{99:032x} " + lines[at]
+    if kind == 7:
+        lines[at] = lines[at].replace("Z ", "+00:00 ", 1)
+    if kind == 8:
+        lines[at] = lines[at][:25] + f"2026/11/24/[3]{98:032x} " + lines[at][25:]
+    return "\n".join(lines)
+
+
+@st.composite
+def exports(draw: st.DrawFn) -> dict[str, bytes]:
+    """Files of an export by their path: some streams, each in one file or in several."""
+    files = {}
+    for number in range(draw(st.integers(1, 3))):
+        data = draw(stream_texts(1 + 1000 * number)).encode()
+        folder = f"orders-{number % 2}/00000000-0000-0000-0000-000000000000/2026-11-24-[$LATEST]{number:032x}"
+        if draw(st.integers(0, 4)) == 0:
+            folder = f"loose-{number}"  # says neither function nor stream
+        ends = [at + 1 for at, byte in enumerate(data) if byte == 10]
+        cuts = sorted(draw(st.sets(st.sampled_from(ends), max_size=2))) if ends and draw(st.booleans()) else []
+        for at, (begin, end) in enumerate(pairwise([0, *cuts, len(data)])):
+            files[f"{folder}/{at:06d}"] = data[begin:end]
+    return files
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+
+def assert_same_sample(found: Sample, expected: Sample, what: object) -> None:
+    assert dict(found.kinds) == {kind: count for kind, count in expected.kinds.items() if count}, what
+    for name in ("durations_ms", "init_ms", "restore_ms", "init_plus_first_ms"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), (what, name)
+    for name in ("with_init", "memory_sizes_mb", "max_memory_used_mb", "timeouts", "errors", "billed", "billed_ms"):
+        assert getattr(found, name) == getattr(expected, name), (what, name)
+    assert found.billed_mb_ms == expected.billed_mb_ms, what
+
+
+def assert_same(digest: Digest, reading: FileReading) -> None:
+    """Every number of a digest is that of the general reader."""
+    invocations = reading.invocations
+    frame = to_frame(invocations.rows)
+    key = [
+        (row.function, row.version, row.memory_size_mb, None if at != at else int(at // BIN_MS) * BIN_MS)
+        for row, at in zip(invocations.rows, began_ms(frame).astype("float64").tolist(), strict=True)
+    ]
+    where: dict[tuple, list[int]] = {}
+    for at, told in enumerate(key):
+        where.setdefault(told, []).append(at)
+    assert set(digest.groups) == {Key(*told[:3]) for told in where}
+    for told in where:
+        if told[3] is None:
+            continue
+        rows = frame.iloc[where[told]]
+        found = digest.sample(keys=[Key(*told[:3])], bin_start_ms=told[3])
+        assert_same_sample(found, sample_of(rows, None), told)
+    for group in digest.groups:
+        of_group = frame.iloc[[at for told, places in where.items() if Key(*told[:3]) == group for at in places]]
+        assert_same_sample(digest.sample(keys=[group]), sample_of(of_group, None), group)
+    assert digest.invocations == len(frame)
+    inits = None if invocations.inits is None else Counter(init.function for init in invocations.inits)
+    environments = (
+        None
+        if digest.environments is None
+        else {function: sum(counts.values()) for function, counts in digest.environments.items()}
+    )
+    assert environments == inits
+    assert {function: sum(counts.values()) for function, counts in digest.restores.items()} == Counter(
+        init.function for init in invocations.restores
+    )
+    if invocations.inits is not None:
+        bins = Counter((init.function, digest.bin_number(init.timestamp)) for init in invocations.inits)
+        assert bins == {
+            (function, number): count
+            for function, counts in (digest.environments or {}).items()
+            for number, count in counts.items()
+        }
+    assert digest.unfinished == Counter(open_.function for open_ in invocations.unfinished)
+    assert digest.ignored_init_durations == invocations.ignored_init_durations
+    assert digest.dropped_log_events == invocations.dropped_log_events
+    assert digest.failures_only == invocations.failures_only
+    assert list(digest.unreadable) == list(reading.unreadable)
+    assert digest.unreadable_count == len(reading.unreadable)
+    assert digest.formats == reading.formats
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@given(
+    files=exports(),
+    block_bytes=st.sampled_from([8, 64, 100, 1000, 1 << 20]),
+    unit_bytes=st.sampled_from([1, 200, 3000, 1 << 26]),
+    piece_bytes=st.sampled_from([100, 1000, 1 << 26]),
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_a_digest_agrees_with_the_general_reader_however_the_text_is_cut(files, block_bytes, unit_bytes, piece_bytes):
+    """Blocks, units and pieces of a few bytes make every line meet every boundary."""
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), files)
+        digest = run(
+            [Path(folder)],
+            bin_ms=BIN_MS,
+            processes=1,
+            block_bytes=block_bytes,
+            unit_bytes=unit_bytes,
+            piece_bytes=piece_bytes,
+        )
+        assume(digest is not None)
+        assert digest is not None
+        assert_same(digest, read_paths([Path(folder)]))
