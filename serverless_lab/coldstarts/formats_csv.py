@@ -6,6 +6,7 @@ Messages stand in quotes and contain line ends, so a record may go on over lines
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 
@@ -43,7 +44,7 @@ def read_csv(chunks: Iterable[str], where: Where) -> Iterator[LogEvent | Unreada
     table: _Table | None = None
     for number, text, is_whole, has_end in _records(lines_of(chunks)):
         try:
-            row = next(csv.reader(text.splitlines(keepends=True), strict=True), []) if is_whole else None
+            row = next(csv.reader(io.StringIO(text, newline="\n"), strict=True), []) if is_whole else None
         except csv.Error:
             row = None
         if table is None:

@@ -45,6 +45,7 @@ from serverless_lab.coldstarts.sources import LogEvent
 _WINDOW = 4_194_304
 """A value that is longer than this is read part by part, so a page of any size needs no more memory than its events."""
 
+_BEHIND = 65_536
 _DEPTH_MAX = 12  # the shapes above nest at most so deep, with room for what wraps them
 
 _BLANKS = re.compile(r"[\s,]*")
@@ -82,15 +83,19 @@ class _Scanner:
         chunk = next(self._chunks, None)
         if chunk is None:
             return False
+        self._forget()
+        self.text += chunk
+        return True
+
+    def _forget(self) -> None:
         self.line()
         if self._mark is not None and self.at - self._mark > _WINDOW:
             self._mark = None
         start = self.at if self._mark is None else self._mark
-        self.text = self.text[start:] + chunk
+        self.text = self.text[start:]
         self.at -= start
         self._line_at -= start
         self._mark = None if self._mark is None else 0
-        return True
 
     def mark(self) -> None:
         """Remember the cursor for `back`, as long as it moves on by less than a window."""
@@ -136,6 +141,9 @@ class _Scanner:
 
         Not whole is also what is longer than a window.
         """
+        if self.at > _BEHIND:
+            # The decoder's errors count the lines of all that is before them.
+            self._forget()
         while True:
             try:
                 value, end = self._decoder.raw_decode(self.text, self.at)
@@ -196,7 +204,7 @@ class _Scanner:
         return False, None
 
 
-_CONTAINERS = ("events", "logEvents", "results", "Records", "records")
+_CONTAINERS = ("events", "logEvents", "results", "sessionResults", "Records", "records")
 
 
 def _is_container(value: Any) -> bool:
@@ -298,6 +306,7 @@ class _Value:
 
     def _object(self, value: dict[str, Any], group: str, stream: str, depth: int) -> Iterator[LogEvent | Unreadable]:
         group = _text(value, "logGroup") or _text(value, "logGroupName") or group
+        group = group or _text(value, "logGroupIdentifier").split(":", 1)[-1]
         stream = _text(value, "logStream") or _text(value, "logStreamName") or stream
         if is_json_platform_event(value):
             yield from self._platform(value, group, stream, None)
@@ -325,7 +334,12 @@ class _Value:
                     yield from self._packed(inner["data"], group, stream)
         elif formats_insights.is_row(value):
             yield from self._rows([value])
-        elif "message" in value and any(name in value for name in ("timestamp", "time", "logStreamName", "eventId")):
+        elif "message" not in value:
+            # Lists of events under another name, such as a live tail's `sessionResults`.
+            for member in value.values():
+                if isinstance(member, list):
+                    yield from self._any(member, group, stream, depth + 1)
+        elif any(name in value for name in ("timestamp", "time", "logStreamName", "eventId")):
             if "level" in value and "requestId" in value:
                 return  # what a function logs with `LogFormat: JSON`; it may quote anything
             yield from self._event(value, group, stream)

@@ -127,6 +127,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MARK = re.compile(
     r'RequestId:|"platform\.|_START[ \t]|_REPORT[ \t]|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t'
 )
+_AFTER_JSON = ' \t\r\n|"'  # what a table or a quote puts behind a message
 # A third of a log's platform lines, and they say nothing that REPORT does not.
 _END = re.compile(r"(?<![\w-])END RequestId: \S+\s*\Z")
 # A line that tells a time (and stream) and nothing else; the message is on the next one.
@@ -215,7 +216,7 @@ class TextReader:
         self.where.found = True
         self._pending = _Pending(
             number,
-            line[at:],
+            line[at:].rstrip(_AFTER_JSON) if line[at] == "{" else line[at:],
             time_above if stamp_ms is None else stamp_ms,
             self._same(prefix["group"] or self.where.log_group),
             self._same(prefix["stream"] or self.where.log_stream),

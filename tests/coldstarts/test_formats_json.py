@@ -112,6 +112,13 @@ def test_events_of_the_telemetry_api_in_a_list():
     assert event.timestamp_ms == T0
 
 
+def test_lists_of_events_may_have_another_name():
+    """A live tail's is `sessionResults`; https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/."""
+    event = {"logStreamName": STREAM, "logGroupIdentifier": "123456789012:/aws/lambda/orders", "timestamp": T0}
+    text = json.dumps({"sessionMetadata": {"sampled": False}, "sessionResults": [{**event, "message": REPORT}]})
+    assert [(row.function, row.log_stream) for row in build_invocations(events_in(text)).rows] == [("orders", STREAM)]
+
+
 @pytest.mark.parametrize(
     "value",
     [
