@@ -300,7 +300,7 @@ _EXTENSION = re.compile(
 # A field is a name, a colon and a value. Numbers carry their unit, and the unit ends the field: copied lines
 # have lost their tabs ("124.29 msBilled Duration: 125 ms"). The digits are bounded so that a number is the one printed.
 _NUMBER = re.compile(
-    r"(?P<name>[A-Z][A-Za-z]*(?: [A-Z][A-Za-z]*)*):[ \t]*"
+    r"(?P<name>[A-Z][A-Za-z]{0,20}(?: [A-Z][A-Za-z]{0,20}){0,4}):[ \t]*"
     r"(?P<value>[0-9]{1,12}(?:\.[0-9]{1,6})?)[ \t]*(?P<unit>ms|MB)(?![a-z])"
 )
 _REQUEST_ID = re.compile(rf"RequestId:[ \t]*(?P<value>{_UUID}(?=(?:Init |Billed )?Duration:|Version:)|[^\s]+)")
@@ -328,7 +328,7 @@ _UNITS = {
 }
 _BLANKS = re.compile(r"\s*")
 # Any other field is stepped over, to where the next one surely starts.
-_OTHER_FIELD = re.compile(r"[A-Z][A-Za-z]*(?: [A-Za-z]+)*:[^\t\r\n]*")
+_OTHER_FIELD = re.compile(r"[A-Z][A-Za-z]{0,20}(?: [A-Za-z]{1,20}){0,6}:[^\t\r\n]*")
 
 
 def parse(text: str) -> ReportLine | None:
@@ -469,9 +469,9 @@ _WHOLE_WORD = re.compile(
 )
 _LAST_WORD = re.compile(
     r"(?P<name>Status|Error Type|Phase|Version|Runtime Version(?: ARN)?|TraceId|SegmentId|Sampled):[ \t]*"
-    r"(?P<value>[^\s]*)\s*\Z"
+    r"(?P<value>[^\s]{0,100})\s*\Z"
 )
-_FAULT_TYPE = re.compile(r"(?<!Type:)\s+(?P<value>(?:Runtime|Extension|Sandbox|Function)\.?[A-Za-z]*)\s*\Z")
+_FAULT_TYPE = re.compile(r"(?<!Type:)(?<!\s)\s{1,20}(?P<value>(?:Runtime|Extension|Sandbox|Function)\.?[A-Za-z]*)\s*\Z")
 _WORDS_ONLY = re.compile(r"\s*(?:XRAY\s+)?(?:(?:Status|Error Type|TraceId|SegmentId|Sampled):[ \t]*[^\s]+\s*)*")
 _WHOLE_ID = re.compile(_UUID)
 

@@ -41,6 +41,8 @@ from serverless_lab.report_line import (
 TEXT_MAX = 200
 """How much of what could not be read is shown, in characters."""
 
+_LINE_MAX = 16_384
+
 CUT = "cut off where the file ends"
 BROKEN = "a platform line we cannot read"
 BROKEN_JSON = "JSON that cannot be read"
@@ -134,10 +136,20 @@ _END = re.compile(r"(?<![\w-])END RequestId: \S+\s*\Z")
 _TIME_ONLY = re.compile(rf"[\s▶▼]*{_TIME}\s*")
 
 _GOES_ON = re.compile(
-    r"\s*(?:(?P<name>(?:Billed |Init |Restore |Billed Restore )?Duration:|Memory Size:|Max Memory Used:)[ \t]*[0-9]"
-    r"|(?P<phase>Phase:)[ \t]*(?:init|invoke)\b|(?P<status>Status:)[ \t]*(?:timeout|error|failure|success)\b"
-    r"|(?P<type>Error Type:)[ \t]*(?:Runtime|Extension|Sandbox|Function)\.)"
+    r"\s*(?:(?:(?:Billed |Init |Restore |Billed Restore )?Duration:|Memory Size:|Max Memory Used:)[ \t]*[0-9]"
+    r"|Phase:[ \t]*(?:init|invoke)\b|Status:[ \t]*(?:timeout|error|failure|success)\b"
+    r"|Error Type:[ \t]*(?:Runtime|Extension|Sandbox|Function)\.)"
 )
+_NAMES = re.compile(
+    r"(?:Billed Restore |Billed |Init |Restore )?Duration:|Memory Size:|Max Memory Used:|Phase:|Status:|Error Type:"
+    r"|TraceId:|SegmentId:|Sampled:"
+)
+
+
+def _has_no_field_of(line: str, message: str) -> bool:
+    return set(_NAMES.findall(line)).isdisjoint(_NAMES.findall(message))
+
+
 _XRAY = re.compile(r"\s*(?:XRAY[ \t]+TraceId:|SegmentId:|Sampled:)")
 _FAULT_TYPE = re.compile(r"\s*(?:Runtime|Extension|Sandbox|Function)\.[A-Za-z]+\s*")
 _FAULT = re.compile(r"\s*RequestId:")
@@ -159,13 +171,12 @@ class _Pending:
     def takes(self, line: str) -> bool:
         """Whether `line` belongs to it: nothing but a field that it has not got."""
         if _XRAY.match(line):
-            return self.message.startswith("REPORT") and "Sampled:" not in self.message
+            return self.message.startswith("REPORT") and _has_no_field_of(line, self.message)
         if self.message.startswith("RequestId:"):
             return _FAULT_TYPE.fullmatch(line) is not None and "\n" not in self.message.rstrip("\r\n")
         if not self.message.startswith(("REPORT", "INIT_REPORT", "RESTORE_REPORT")):
             return False
-        found = _GOES_ON.match(line)
-        if found is None or found[found.lastgroup or 0] in self.message.split("\n")[-2]:
+        if _GOES_ON.match(line) is None or not _has_no_field_of(line, self.message):
             return False
         # A whole REPORT is not gone on with: an application may print "Duration: 3 ms".
         self.is_broken = self.is_broken or "Max Memory Used:" not in self.message
@@ -183,6 +194,8 @@ class TextReader:
 
     def feed(self, number: int, line: str, *, has_end: bool = True) -> Iterator[LogEvent | Unreadable]:
         """The events that are known to be whole once `line` was seen."""
+        # Platform lines are short; what is longer is an application's, and no pattern shall go through all of it.
+        line = line[:_LINE_MAX]
         if "\x1b" in line:
             line = _COLOUR.sub("", line)
         pending = self._pending

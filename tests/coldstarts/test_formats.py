@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+import time
 import zlib
 from dataclasses import asdict
 
@@ -360,3 +361,30 @@ def test_platform_lines_behind_a_prefix_that_is_not_known_are_pointed_at():
 )
 def test_content_tells_the_format(head, format):
     assert detect(head) == format
+
+
+# --- hostile input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RequestId: " * 100_000,
+        "REPORT RequestId: x\t" + "Aa Bb " * 200_000,
+        "REPORT RequestId: x\t" + "Status: " * 100_000,
+        "REPORT RequestId: x" + " " * 1_000_000,
+        "REPORT RequestId: x\tDuration: 1 ms\n" + "XRAY TraceId: x\n" * 60_000,
+        "REPORT RequestId: x\n" + "Duration: 1 ms\nBilled Duration: 1 ms\n" * 40_000,
+        "Task timed out after " * 60_000,
+        '@timestamp=" ' * 100_000 + "RequestId:",
+        '{"message": REPORT RequestId: x\n' * 20_000,
+        "timestamp,message\n" + '1764000000000,"\n' * 60_000,
+        "timestamp,message\n" + '"' * 1_000_000,
+    ],
+    ids=lambda text: text[:24],
+)
+def test_no_text_takes_longer_than_its_length_warrants(text):
+    """A megabyte that makes a pattern try again at every place would take hours."""
+    began = time.process_time()
+    read(text.encode())
+    assert time.process_time() - began < 10
