@@ -1,14 +1,28 @@
 """From log events to cold starts.
 
-    sources.py           CloudWatch Logs -> LogEvents; the only module here that talks to a target
+What was logged:
+    sources.py           CloudWatch Logs -> LogEvents; with watch.py, what talks to a target
     files.py             log files, folders, standard input -> Invocations; formats.py and formats_*.py read each format
-    platform_events.py   one event, text or JSON format -> a line of report_line.py
+    platform_events.py   one event, text or JSON format -> a line of report_line.py, and back
     invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure
     frame.py             InvocationRows -> a pandas frame, parquet, and the join with the client's requests
-    statistics.py        rates and quantiles with their intervals, summaries per function and time bin
-    report.py            a run's folder and its target -> ColdStartReport -> JSON, CSV
+    digest/              large files -> samples of groups at once, without a row per invocation
 
-`read_reports` is the way in for scripts and notebooks; `report.build_report` for `lab coldstarts report`.
+What it means:
+    statistics.py        rates and quantiles with their intervals, summaries per function and time bin
+    groups.py            the same by version, memory size, initialization type
+    lifetimes.py         environments over time, and how long one may idle
+    billing.py           which rule made Billed Duration
+    differences.py       whether two samples differ; baseline.py compares a report with an earlier one
+    gates.py             conditions under which a report is a failure
+
+What is told:
+    runs.py              a run's folder and its target -> ColdStartReport; client.py is the side of its requests
+    file_reports.py      log files -> ColdStartReport
+    report.py            the report itself; notes.py its sentences, plain.py its JSON, tabular.py its CSV
+
+`read_reports` is the way in for scripts and notebooks; `runs.build_report` and `file_reports.report_files` for
+`lab coldstarts report`.
 """
 
 from __future__ import annotations

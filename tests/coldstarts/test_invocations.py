@@ -256,6 +256,15 @@ def test_three_numbers_that_are_often_taken_for_one_another_differ():
     assert (result.environments_initialised, result.carrying_init, result.callers_waited) == (4, 2, 2)
 
 
+def test_an_invocation_after_a_restore_that_failed_is_of_no_known_kind():
+    """The log has no word of how the environment came to be usable after all."""
+    environment = (
+        Environment().write("RESTORE_START Runtime Version: java:21.v82\tRuntime Version ARN: arn").wait(10_000)
+    )
+    environment.write("RESTORE_REPORT Restore Duration: 10000.00 ms\tStatus: timeout\n").invoke(1, 900.0)
+    assert kinds(environment) == [("unknown", "nothing")]
+
+
 def test_a_restored_environment_was_not_initialised():
     result = build_invocations(Environment().restore(511.25).invoke(1, restore_duration_ms=511.25).events)
     assert (result.inits or (), len(result.restores)) == ((), 1)
