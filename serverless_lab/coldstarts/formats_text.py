@@ -35,6 +35,7 @@ from serverless_lab.report_line import (
     RestoreStart,
     StartLine,
     find_platform_line,
+    parse_line,
     whole_part,
 )
 
@@ -131,7 +132,7 @@ MARK = re.compile(
 )
 _AFTER_JSON = ' \t\r\n|"'  # what a table or a quote puts behind a message
 # A third of a log's platform lines, and they say nothing that REPORT does not.
-_END = re.compile(r"(?<![\w-])END RequestId: \S+\s*\Z")
+_END = re.compile(r"END RequestId: \S+\s*\Z")
 # A line that tells a time (and stream) and nothing else; the message is on the next one.
 _TIME_ONLY = re.compile(rf"[\s▶▼]*{_TIME}\s*")
 
@@ -212,10 +213,8 @@ class TextReader:
                 yield self.where.unreadable(number, line, "a tool's own words for a REPORT line, with fields left away")
             return
         time_above, self._time_above = self._time_above, None
-        if _END.search(line) is not None:
-            return
         at = line.find("{") if '"platform.' in line else find_platform_line(line)
-        if at is None or at < 0:
+        if at is None or at < 0 or _END.match(line, at):
             return
         prefix = _PREFIX.fullmatch(line, 0, at)
         if prefix is None:
@@ -259,7 +258,7 @@ class TextReader:
                 return
             # Nothing shows that the line goes no further: its silence about an init is not evidence.
             message, tells_init = whole, False
-        line = read_event(message)
+        line = read_event(message) if message.startswith("{") else parse_line(message)
         if line is None:
             if is_platform_event(message):
                 yield self.where.unreadable(pending.number, message, BROKEN)
