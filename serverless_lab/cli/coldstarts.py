@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serverless_lab.cli import watch
 from serverless_lab.cli.options import AsJson, Profile, RunId, say, stdout_console
 from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
@@ -156,6 +157,9 @@ def report(
         raise typer.Exit(FAILED_GATE)
 
 
+app.command()(watch.watch)
+
+
 @app.command()
 def schema(as_json: AsJson = False) -> None:
     """Print the JSON Schema of what `lab coldstarts report --json` prints.
@@ -175,7 +179,7 @@ def _run_report(
 
     project = Project()
     folder = project.run(run)
-    target = _target(project, folder, profile)
+    target = target_of_run(project, folder, profile)
     return build_report(run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by)
 
 
@@ -292,7 +296,7 @@ def _summary_file() -> Path:
     return Path(found)
 
 
-def _target(project: Project, folder: Path, profile: str | None) -> Target | None:
+def target_of_run(project: Project, folder: Path, profile: str | None) -> Target | None:
     """Where the run was sent; None when that is gone but its log was read before.
 
     Another deployment's log must not be taken for it, nor the log of an emulator that was started since.

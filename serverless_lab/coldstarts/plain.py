@@ -37,14 +37,14 @@ def report_json(report: ColdStartReport, judgement: Judgement | None = None) -> 
         "first_ms": report.first_ms,
         "last_ms": report.last_ms,
         "bin_ms": report.bin_ms,
-        "total": _summary_json(report.total),
+        "total": summary_json(report.total),
         "functions": [
-            {**_summary_json(summary), "distributions": _distributions_json(report.samples[summary.function or ""])}
+            {**summary_json(summary), "distributions": _distributions_json(report.samples[summary.function or ""])}
             for summary in report.functions
         ],
         "by": list(report.by),
-        "groups": [_summary_json(summary) for summary in report.groups],
-        "bins": [_summary_json(summary) for summary in report.bins],
+        "groups": [summary_json(summary) for summary in report.groups],
+        "bins": [summary_json(summary) for summary in report.bins],
         "environments": None if report.environments is None else _environments_json(report.environments),
         "idle_lifetime": None if report.idle is None else _idle_json(report.idle),
         "billing": None if report.billing is None else _billing_json(report.billing),
@@ -126,7 +126,8 @@ def _billing_json(found: Billing) -> dict[str, Any]:
     }
 
 
-def _summary_json(summary: Summary) -> dict[str, Any]:
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """A summary, of whatever group it is."""
     return {
         "function": summary.function,
         "bin_start_ms": summary.bin_start_ms,

@@ -151,7 +151,7 @@ def _read(
         functions=groups,
         reports_init_duration=capabilities.reports_init_duration,
         one_stream_per_environment=capabilities.one_log_stream_per_environment,
-        provisioned_functions=_provisioned(manifest),
+        provisioned_functions=provisioned_functions(manifest),
     )
     return SavedInvocations.from_invocations(
         invocations,
@@ -180,7 +180,7 @@ def log_groups(manifest: Mapping[str, Any]) -> dict[str, str]:
     return groups
 
 
-def _provisioned(manifest: Mapping[str, Any]) -> set[str]:
+def provisioned_functions(manifest: Mapping[str, Any]) -> set[str]:
     return {
         function["name"]
         for function in manifest.get("functions") or ()

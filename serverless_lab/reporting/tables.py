@@ -62,9 +62,9 @@ def parts(report: ColdStartReport, judgement: Judgement | None = None) -> Iterab
     if report.functions:
         counts, times = words.group_cells(report)
         yield Text()
-        yield _table(counts)
+        yield draw(counts)
         yield ""
-        yield _table(times)
+        yield draw(times)
         yield Text(words.LEGEND, style="dim")
     if len(report.bins) > 1:
         yield Text()
@@ -79,7 +79,7 @@ def parts(report: ColdStartReport, judgement: Judgement | None = None) -> Iterab
         yield Text("As the client saw it", style="bold")
         for line in words.client_lines(report.client):
             yield Text(line)
-        yield _table(words.client_cells(report.client))
+        yield draw(words.client_cells(report.client))
         if report.client.joined:
             yield Text(f"Cold starts a client waited for: {rate_text(report.client.cold_starts)}")
     yield from _list("Notes", report.notes)
@@ -110,10 +110,11 @@ def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:
         per = span_text((report.bin_ms or 0) * together)
         most = max(sum(counts[at : at + together]) for at in range(0, len(counts), together))
         yield Text(f"Cold starts over time  {sparkline(counts)}  at most {most:,} in {per}")
-    yield _table(words.bin_cells(report))
+    yield draw(words.bin_cells(report))
 
 
-def _table(cells: Cells) -> Table:
+def draw(cells: Cells) -> Table:
+    """The table, as wide as it must be."""
     from rich import box
     from rich.table import Table
 

@@ -27,6 +27,7 @@ LOOKING = {
     "lab doctor": [],
     "lab coldstarts report": [],
     "lab coldstarts schema": [],
+    "lab coldstarts watch": ["--once"],
     "lab destroy": ["no-such-stack"],
     "lab down": [],
 }
