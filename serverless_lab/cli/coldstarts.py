@@ -97,7 +97,7 @@ def report(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell cold starts by function and by time: of a run, or of log files.
+    """Tell the cold starts of a run, or of log files.
 
     Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
     how long their inits took, and what the client saw. Without a file, the log of the last run is read; files may come
@@ -162,9 +162,9 @@ app.command()(watch.watch)
 
 @app.command()
 def schema(as_json: AsJson = False) -> None:
-    """Print the JSON Schema of what `lab coldstarts report --json` prints.
+    """Print the JSON Schema of the report.
 
-    With or without --json: a schema is JSON anyway.
+    It describes what `lab coldstarts report --json` prints. With or without --json: a schema is JSON anyway.
 
     Example: lab coldstarts schema > report.schema.json
     """

@@ -113,6 +113,10 @@ def _log_notes(saved: SavedInvocations) -> list[str]:
             f"{many(saved.ignored_init_durations, 'Init Duration')} of a runtime interface emulator ignored: "
             "what it prints is not the init."
         )
+    if saved.without_status:
+        notes.append(
+            f"{many(saved.without_status, 'row')} of a query that selected no status: whether they failed is not told."
+        )
     if saved.failures_only:
         notes.append(
             f"The log of {', '.join(saved.failures_only)} has failed invocations alone, as system log level WARN "

@@ -76,8 +76,8 @@ class ColdStartReport:
     `function_bins` by name and time, `groups` by what `by` names. `samples` has every function's measured values.
     `first_ms` and `last_ms` are when the first and the last invocation began. `environments`, `idle` and `billing` are
     None where the log does not tell, or where the single invocations were not kept. `notes` are sentences about what
-    was not counted and why. `tells_failures` is False where a status could not have been seen. `saved` has the single
-    invocations; None where they were not kept.
+    was not counted and why. `tells_failures` is False where a status could not have been seen of every invocation.
+    `saved` has the single invocations; None where they were not kept.
     """
 
     run_id: str
@@ -214,7 +214,7 @@ def make_report(
         idle=idle_lifetime(frame if whole is None else whole),
         billing=billing_of(patterns_of(frame)),
         files=files,
-        tells_failures=files is None or _tells_failures(frame if whole is None else whole, files),
+        tells_failures=saved.without_status == 0,
         samples=samples,
         saved=saved,
     )
@@ -238,13 +238,6 @@ def _environments(saved: SavedInvocations, function: str | None) -> int | None:
     if saved.inits is None:
         return None
     return sum(1 for init in saved.inits if function is None or init.function == function)
-
-
-def _tells_failures(frame: pd.DataFrame, files: FilesRead) -> bool:
-    """Whether a failure could have been seen: a query's rows of discovered fields have no place for a status."""
-    only_tables = bool(files.formats) and set(files.formats) <= {"csv", "json"}
-    only_reports = not (frame["start_timestamp"].notna().any() or frame["init_start_timestamp"].notna().any())
-    return not only_tables or not only_reports or bool(frame["status"].notna().any())
 
 
 def _total(samples: Mapping[str, Sample], saved: SavedInvocations) -> Sample:

@@ -23,3 +23,17 @@ def write_logs(folder: Path, environments: Iterable[Environment]) -> Path:
         told.sort(key=lambda item: item[0])
         (folder / f"{function}.log").write_text("".join(f"{text}\n" for _, text in told))
     return folder
+
+
+def write_export(folder: Path, environments: Iterable[Environment]) -> Path:
+    """The same as CloudWatch Logs exports it: a folder per function, task and stream, and a time before each line."""
+    for environment in environments:
+        function = environment.group.rpartition("/")[2]
+        place = folder / function / "3b7e9a44-5d1c-4b8e-9a36-0d6b1c9f2e57" / environment.stream.replace("/", "-")
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "000000").open("a") as file:
+            for event in environment.events:
+                stamp = datetime.fromtimestamp((event.timestamp_ms or 0) / 1000, UTC)
+                text = f"{stamp:%Y-%m-%dT%H:%M:%S}.{(event.timestamp_ms or 0) % 1000:03}Z {event.message.rstrip()}\n"
+                file.write(text)
+    return folder

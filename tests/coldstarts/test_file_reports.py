@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from serverless_lab.coldstarts import file_reports
+from serverless_lab.coldstarts.baseline import SAME, TOO_FEW, baseline_of, compare
 from serverless_lab.coldstarts.file_reports import report_files
 from serverless_lab.coldstarts.frame import SavedInvocations
+from serverless_lab.coldstarts.gates import evaluate, parse_gate
 from serverless_lab.coldstarts.invocations import build_invocations
 from serverless_lab.coldstarts.report import make_report
 from serverless_lab.errors import BadInput, ReportError
 from serverless_lab.report_line import render_start
+from serverless_lab.reporting.markdown import markdown_text
 from serverless_lab.reporting.tables import render_report
 from tests.coldstarts.runs import MAIL, ORDERS, manifest, story
 from tests.coldstarts.schema import problems
 from tests.coldstarts.story import T0, Environment, request_id
-from tests.coldstarts.story_files import write_logs
+from tests.coldstarts.story_files import write_export, write_logs
 
 
 @pytest.fixture
@@ -166,3 +170,57 @@ def test_a_function_whose_log_leaves_invocations_out_has_no_rate(tmp_path):
     assert found.total.cold_starts.rate is None
     assert found.functions[0].cold_starts.count is None
     assert any("no rate" in note for note in found.notes)
+
+
+# --- large inputs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch) -> Path:
+    """An export to S3, and every input is taken for a large one."""
+    monkeypatch.setattr(file_reports, "LARGE_BYTES", 0)
+    open_one = Environment("orders", T0 + 3_000, version="2").cold(20).write(render_start(request_id(21), "2"))
+    sizes = [Environment("orders", T0 + 700 * n).cold(30 + n, memory_size_mb=512) for n in range(3)]
+    return write_export(tmp_path / "export", [*story(), open_one, *sizes])
+
+
+@pytest.mark.parametrize("options", [{}, {"bin_ms": 10_000}, {"by": ("version", "memory")}, {"by": ("function",)}])
+def test_a_digest_tells_what_the_single_invocations_tell(large, options):
+    one_by_one = report_files([large], with_rows=True, **options)
+    digest = report_files([large], **options)
+    assert one_by_one.files is not None and not one_by_one.files.fast
+    assert digest.files is not None and digest.files.fast
+    assert digest.total == one_by_one.total
+    assert digest.functions == one_by_one.functions
+    assert (digest.unfinished, digest.unreadable) == (one_by_one.unfinished, one_by_one.unreadable) == (1, 0)
+    assert [(group.function, group.version, group.memory_size_mb, group.kinds) for group in digest.groups] == [
+        (group.function, group.version, group.memory_size_mb, group.kinds) for group in one_by_one.groups
+    ]
+    if "bin_ms" in options:
+        assert digest.bins == one_by_one.bins
+        assert digest.function_bins == one_by_one.function_bins
+    assert sum(summary.invocations for summary in digest.bins) == digest.total.invocations == 12
+    assert problems(json.loads(json.dumps(digest.to_json()))) == []
+
+
+def test_a_digest_and_single_invocations_make_the_same_baseline(large):
+    digest, one_by_one = report_files([large]), report_files([large], with_rows=True)
+    found = compare(digest, baseline_of(one_by_one, ""))
+    assert {item.verdict for function in found.functions for item in function.comparisons} <= {SAME, TOO_FEW}
+    assert digest.to_json()["functions"] == one_by_one.to_json()["functions"]
+
+
+def test_a_digest_says_what_it_does_not_tell_and_gates_on_that_do_not_pass(large):
+    digest = report_files([large])
+    assert (digest.environments, digest.idle, digest.billing, digest.saved) == (None, None, None, None)
+    assert any("keeps no single invocation" in note for note in digest.notes)
+    assert evaluate(digest, [parse_gate("alive_max > 100")])[0].outcome == "untold"
+    assert markdown_text(digest).startswith("## Cold starts: 12 invocations")
+    assert "12 invocations" in render_report(digest)
+
+
+def test_what_needs_single_invocations_makes_them_be_read_one_by_one(large):
+    for options in ({"with_rows": True}, {"since_ms": T0}, {"until_ms": T0 + 1}, {"by": ("initialization-type",)}):
+        found = report_files([large], **options)
+        assert found.files is not None and not found.files.fast
+        assert found.saved is not None

@@ -150,6 +150,7 @@ def test_rows_of_a_query_without_a_status_pass_no_gate_on_failures(tmp_path):
     found = report_files([rows], function="orders")
     assert found.total.invocations == 2
     assert outcomes(found, "timeouts > 0", "error_rate > 0%") == [UNTOLD, UNTOLD]
+    assert "2 rows of a query that selected no status: whether they failed is not told." in found.notes
     assert outcomes(found, "init_max > 110ms") == [FAILED]
 
 
