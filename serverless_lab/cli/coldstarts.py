@@ -47,7 +47,8 @@ def report(
     ] = None,
     run: RunId = None,
     log_format: Annotated[
-        str | None, typer.Option("--format", help="How the files are to be read.  [default: told by their content]")
+        str | None,
+        typer.Option("--format", help="Read the files as text, csv, json or base64.  [default: told by their content]"),
     ] = None,
     function: Annotated[
         str | None, typer.Option("--function", help="The function's name, where the files do not say it.")

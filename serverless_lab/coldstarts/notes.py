@@ -36,7 +36,11 @@ def notes_of(
         notes.append(f"{many(saved.unreported, 'expected REPORT line')} had not arrived when the log was read.")
     if files is None:
         for function, count in sorted((saved.unreadable or {}).items()):
-            notes.append(f"{many(count, 'platform line')} of {function} could not be read.")
+            share = count / (total.invocations + count)
+            notes.append(
+                f"{many(count, 'platform line')} of {function} could not be read: {percent_text(share)} of the "
+                "invocations at most."
+            )
     else:
         notes.extend(file_notes(files, total))
     if saved.missing_groups:

@@ -52,6 +52,7 @@ def report_json(report: ColdStartReport, judgement: Judgement | None = None) -> 
         "unfinished_invocations": report.unfinished,
         "unfinished_rate": report.unfinished_rate.rate,
         "unreadable_lines": report.unreadable,
+        "unreadable_share_max": report.unreadable_share_max,
         "tells_failures": report.tells_failures,
         "notes": list(report.notes),
         **(judgement or Judgement()).to_json(),

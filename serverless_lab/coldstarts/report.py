@@ -117,6 +117,16 @@ class ColdStartReport:
         return Rate(self.unfinished, self.total.invocations + self.unfinished)
 
     @property
+    def unreadable_share_max(self) -> float | None:
+        """Which share of the invocations is missing at most: were each line that cannot be read a REPORT line.
+
+        None where a whole file could not be read, for nobody knows what is in there.
+        """
+        if self.files is not None and self.files.unreadable_files:
+            return None
+        return self.unreadable / (self.total.invocations + self.unreadable) if self.unreadable else 0.0
+
+    @property
     def short_names(self) -> dict[str, str]:
         """Function name -> what it is called in tables."""
         return short_names((summary.function or "" for summary in self.functions), self.stack_name)

@@ -43,7 +43,7 @@ def _lines(report: ColdStartReport, judgement: Judgement | None) -> Iterable[str
         yield ""
         yield from (f"* {_text(line)}" for line in words.kinds_text(report.total))
         yield from (f"* {_text(f'{what}: {sentence}')}" for what, sentence in words.about_environments(report))
-    if len(report.bins) > 1:
+    if len(report.bins) > 1 and "bin" not in report.by:
         cells = words.bin_cells(report)
         yield ""
         yield "### Over time"

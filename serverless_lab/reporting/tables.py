@@ -66,7 +66,7 @@ def parts(report: ColdStartReport, judgement: Judgement | None = None) -> Iterab
         yield ""
         yield draw(times)
         yield Text(words.LEGEND, style="dim")
-    if len(report.bins) > 1:
+    if len(report.bins) > 1 and "bin" not in report.by:
         yield Text()
         yield from _over_time(report)
     about = words.about_environments(report)

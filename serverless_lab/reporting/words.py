@@ -26,6 +26,9 @@ LEGEND = (
 )
 
 
+_SHORT_HEADS = {"initialization-type": "init type"}
+
+
 @dataclass(frozen=True)
 class Cells:
     """A table as text. A head that begins with `>` has numbers below it; `total` is the row under the line."""
@@ -82,7 +85,7 @@ def group_cells(report: ColdStartReport) -> tuple[Cells, Cells]:
     names = report.short_names
     rows: list[tuple[list[str], Summary]]
     if report.by:
-        heads = list(report.by)
+        heads = [_SHORT_HEADS.get(name, name) for name in report.by]
         rows = [([_label(report, names, summary, name) for name in report.by], summary) for summary in report.groups]
     else:
         heads = ["function"]

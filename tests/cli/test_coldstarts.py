@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from serverless_lab.coldstarts.files import FORMATS
 from serverless_lab.coldstarts.gates import QUANTITIES
 from tests.cli.conftest import HELLO, QUICK_SCENARIO, Lab
+from tests.cli.test_help import COMMANDS
 from tests.coldstarts.runs import MAIL, ORDERS, story
 from tests.coldstarts.schema import SCHEMA, problems
 from tests.coldstarts.story import T0, Environment
@@ -242,6 +244,11 @@ def test_the_schema_is_printed_as_it_is_published(lab: Lab) -> None:
 
 
 # --- the documentation -----------------------------------------------------------------------------------------------
+
+
+def test_the_help_names_every_format() -> None:
+    told = next(option.help for option in COMMANDS["lab coldstarts report"].params if "--format" in option.opts)
+    assert all(name in told for name in FORMATS)
 
 
 def test_every_quantity_is_in_the_documentation() -> None:

@@ -68,6 +68,7 @@ def test_what_could_not_be_read_is_counted_and_its_greatest_harm_is_said(logs):
     assert "1 line could not be read: if each was a REPORT line, 11.1 % of the invocations are missing here." in (
         found.notes
     )
+    assert found.unreadable_share_max == pytest.approx(1 / 9)
     assert (found.unfinished, found.unfinished_rate.rate) == (1, pytest.approx(1 / 9))
     assert any("11.1 % of those that began" in note for note in found.notes)
     assert f"{MAIL}.log:8" in render_report(found)
