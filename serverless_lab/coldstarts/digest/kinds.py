@@ -91,7 +91,7 @@ class ReportColumns:
 
 @dataclass(frozen=True)
 class Told:
-    """Of each invocation told: its REPORT row, its START row and its kind (an index into `KINDS`).
+    """Of each invocation told: its REPORT and START rows, its kind (an index into `KINDS`), when it began, its stream.
 
     `left` are the positions in the story of what is left to the general rules, in order; `inits` those of INIT_START
     and RESTORE_START that are not.
@@ -100,6 +100,8 @@ class Told:
     reports: Integers
     starts: Integers
     kinds: Codes
+    ms: Integers
+    streams: Integers
     inits: Integers
     left: Integers
 
@@ -117,7 +119,7 @@ def tell(story: Story, reports: ReportColumns, start_ids: Words, other_ids: Inte
     count = len(what)
     empty = np.zeros(0, np.int64)
     if not count:
-        return Told(empty, empty, empty.astype(np.int8), empty, empty)
+        return Told(empty, empty, empty.astype(np.int8), empty, empty, empty, empty)
     same = np.zeros(count, np.bool_)  # whether the event before is of the same lane
     np.equal(story.lane[1:], story.lane[:-1], out=same[1:])
     pairs = _pairs(story, reports, start_ids, same)
@@ -171,6 +173,8 @@ def tell(story: Story, reports: ReportColumns, start_ids: Words, other_ids: Inte
         reports=rows[known],
         starts=starts[known],
         kinds=kinds[known],
+        ms=story.ms[pairs[known]],
+        streams=stream[pairs[known]],
         inits=np.flatnonzero(is_told & (what >= INIT_START)),
         left=_by_stream(story, np.flatnonzero(~is_told)),
     )

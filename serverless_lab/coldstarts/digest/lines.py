@@ -7,11 +7,13 @@ platform line is passed over. Any other one goes through the general reader, tog
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from serverless_lab.coldstarts.digest.blocks import Block
+from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
 from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Words, instants, windows, word
 from serverless_lab.coldstarts.digest.text import (
     AS_WRITTEN,
@@ -25,29 +27,27 @@ from serverless_lab.coldstarts.digest.text import (
 from serverless_lab.coldstarts.formats_text import TextReader, Unreadable, Where
 from serverless_lab.coldstarts.sources import LogEvent
 
-_REPORT = word(" REPORT ")
-_START = word(" START R")
-_END = word(" END Req")
-_INIT_START = word(" INIT_ST")
-_RESTORE_START = word(" RESTORE")
+_REPORT_WORD = word(" REPORT ")
+_START_WORD = word(" START R")
+_END_WORD = word(" END Req")
+_INIT_WORD = word(" INIT_ST")
+_RESTORE_WORD = word(" RESTORE")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the lines of a block are. Line numbers (`at`) count from the block's first line.
+    """What a block tells. Lines are counted from the block's first one.
 
-    `others` are events that the general reader has read, each with a line number of its event.
+    Event i stands on line `at[i]`, is a `what[i]` of kinds.py and happened at `ms[i]`. `reports` and `starts` have a
+    row for each REPORT and START among them. `others` are events that the general reader has read, each with a line of
+    its own.
     """
 
-    report_at: Integers
-    report_ms: Integers
+    at: Integers
+    what: Codes
+    ms: Integers
     reports: Reports
-    start_at: Integers
-    start_ms: Integers
     starts: Starts
-    init_at: Integers
-    init_ms: Integers
-    is_restore: Flags
     others: list[tuple[int, LogEvent]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
 
@@ -62,77 +62,76 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
     buffer, starts, ends, is_event = block.buffer, block.starts, block.ends, block.is_event
     prefix = windows(buffer, starts, 4)
     heads = np.where(is_event, prefix[:, 3], np.uint64(0))
-    is_report, is_start, is_end = heads == _REPORT, heads == _START, heads == _END
-    is_init = (heads == _INIT_START) | (heads == _RESTORE_START)
-    known = is_report | is_start | is_end | is_init
+    is_report, is_start, is_end = heads == _REPORT_WORD, heads == _START_WORD, heads == _END_WORD
+    is_init = (heads == _INIT_WORD) | (heads == _RESTORE_WORD)
+    unknown = np.flatnonzero(~(is_report | is_start | is_end | is_init))
+    message_at = starts + MESSAGE_AT
+    what = np.zeros(len(starts), np.int8)
     if reports_only:
-        timed = is_report | ~known
-        ms, has_time = np.zeros(len(starts), np.int64), np.ones(len(starts), np.bool_)
-        ms[timed], has_time[timed] = instants(*(prefix[timed, at] for at in range(3)))
+        timed = np.flatnonzero(is_report)
+        timed = np.concatenate([timed, unknown])
+        ms, has_time = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.bool_)
+        ms[timed], has_time[timed] = instants(prefix[timed, 0], prefix[timed, 1], prefix[timed, 2])
     else:
         ms, has_time = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
-    message_at = starts + MESSAGE_AT
-    odd = np.zeros(len(starts), np.bool_)
 
-    at = np.flatnonzero(is_report)
-    reports = read_reports(windows(buffer, starts[at], 10), buffer, message_at[at], ends[at], AS_WRITTEN)
-    odd[at] = ~(reports.ok & has_time[at]) | _goes_on(at, is_event)
-    report_at = at
+    report_at = np.flatnonzero(is_report)
+    head = windows(buffer, starts[report_at], 10)
+    reports = read_reports(head, buffer, message_at[report_at], ends[report_at], AS_WRITTEN)
+    what[report_at[reports.ok]] = REPORT
+    odd = is_report & ((what != REPORT) | _goes_on(is_event))
 
-    at = np.flatnonzero(is_start) if not reports_only else np.zeros(0, np.int64)
-    begun = read_starts(windows(buffer, starts[at] - 1, 13), ends[at], message_at[at])
-    odd[at] = ~(begun.ok & has_time[at])
-    start_at = at
-
-    at = np.flatnonzero(is_init) if not reports_only else at[:0]
-    is_init_start, is_restore = read_init_starts(buffer, message_at[at])
-    odd[at] = ~((is_init_start | is_restore) & has_time[at])
-    init_at = at
-
+    start_at = np.flatnonzero(is_start) if not reports_only else unknown[:0]
+    begun = read_starts(windows(buffer, starts[start_at] - 1, 13), message_at[start_at], ends[start_at])
+    what[start_at[begun.ok]] = START
     if not reports_only:
-        # END says nothing here, if only it can be read.
-        at = np.flatnonzero(is_end)
-        odd[at] = ~(has_time[at] & (buffer[starts[at] + 40] > 32) & (ends[at] - starts[at] > 40))
+        init_at = np.flatnonzero(is_init)
+        if len(init_at):
+            is_init_start, is_restore_start = read_init_starts(buffer, message_at[init_at])
+            what[init_at[is_init_start]] = INIT_START
+            what[init_at[is_restore_start]] = RESTORE_START
+        odd |= (is_start | is_init) & (what == 0)
+        # END says nothing here, if only it has an id.
+        end_at = np.flatnonzero(is_end)
+        odd[end_at] = (ends[end_at] - starts[end_at] != _END_SIZE) | (buffer[starts[end_at] + _END_ID] <= 32)
+    odd |= (what != 0) & ~has_time
 
-    at = np.flatnonzero(~known)
-    at = at[may_be_platform_line(buffer, np.where(has_time[at], message_at[at], starts[at]), ends[at])]
-    odd[at] = [_MARK.search(block.line(int(line))) is not None for line in at]
-    if block.is_cut:
-        odd[-1] = True
+    text_at = np.where(has_time[unknown], message_at[unknown], starts[unknown])
+    perhaps = unknown[may_be_platform_line(buffer, text_at, ends[unknown])]
+    odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
+    odd[-1] |= block.is_cut
     others: list[tuple[int, LogEvent]] = []
     unreadable: list[Unreadable] = []
     if odd.any():
         odd = _whole_events(odd, is_event)
+        what[odd] = 0
         others, unreadable = _read_others(block, odd, where)
-    keep = ~odd[report_at]
-    starts_keep, inits_keep = ~odd[start_at], ~odd[init_at]
-    return Found(
-        report_at=report_at[keep],
-        report_ms=ms[report_at][keep],
-        reports=reports if keep.all() else _taken(reports, keep),
-        start_at=start_at[starts_keep],
-        start_ms=ms[start_at][starts_keep],
-        starts=begun if starts_keep.all() else Starts(begun.ok, begun.ids[starts_keep], begun.versions[starts_keep]),
-        init_at=init_at[inits_keep],
-        init_ms=ms[init_at][inits_keep],
-        is_restore=is_restore[inits_keep],
-        others=others,
-        unreadable=unreadable,
-    )
+        reports, begun = taken(reports, what[report_at] != 0), taken(begun, what[start_at] != 0)
+    at = np.flatnonzero(what)
+    return Found(at, what[at], ms[at], reports, begun, others, unreadable)
 
 
-def _taken(reports: Reports, keep: Flags) -> Reports:
-    return Reports(**{name: getattr(reports, name)[keep] for name in Reports.__dataclass_fields__})
+_END_ID = MESSAGE_AT + len("END RequestId: ")
+_END_SIZE = _END_ID + 36
+
+Columns = TypeVar("Columns", Reports, Starts)
 
 
-def _goes_on(at: Integers, is_event: Flags) -> Flags:
-    """Which of the lines have more than one line behind them in their event.
+def taken(columns: Columns, keep: Flags) -> Columns:
+    """Some of the rows."""
+    if keep.all():
+        return columns
+    return replace(columns, **{name: getattr(columns, name)[keep] for name in vars(columns)})
+
+
+def _goes_on(is_event: Flags) -> Flags:
+    """Which lines have more than one line behind them in their event.
 
     One has X-Ray ids, which nothing here uses; what follows on those may be a field again.
     """
-    more = np.zeros(len(is_event) + 2, np.bool_)
-    more[: len(is_event)] = ~is_event
-    return more[at + 1] & more[at + 2]
+    more = np.zeros(len(is_event), np.bool_)
+    np.logical_not(is_event[1:] | np.append(is_event[2:], True), out=more[:-1])
+    return more
 
 
 def _whole_events(odd: Flags, is_event: Flags) -> Flags:

@@ -21,6 +21,7 @@ PIECE_BYTES = 64 << 20
 
 _HEAD = 4096
 _LINES = 20
+_PACKED_TIMES = 6  # about how much larger what is packed is when it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +67,32 @@ def make_plan(paths: Sequence[Path], function: str, *, piece_bytes: int = PIECE_
         ReportError: a path is not there or may not be read.
     """
     group = f"/aws/lambda/{function}" if function else ""
-    files: dict[tuple[str, str], list[tuple[int, Path, int, bool]]] = {}
-    others: list[tuple[int, Path, Path]] = []
+    files: dict[tuple[str, str], list[_File]] = {}
     count = 0
-    some_ms: int | None = None
-    bytes_here = bytes_others = 0
     for root in paths:
         for file in files_below(root):
             number, count = count, count + 1
             size = file.stat().st_size
             head, is_packed = _head(file)
             stamp_ms = _export_ms(head)
-            if stamp_ms is None:
-                others.append((number, file, root))
-                bytes_others += size
-                continue
-            some_ms = stamp_ms if some_ms is None else some_ms
-            bytes_here += size
             told_group, told_stream = names_in_path(file, root)
-            files.setdefault((told_group or group, told_stream), []).append((number, file, size, is_packed))
+            here = _File(number, file, root, size, is_packed, stamp_ms)
+            files.setdefault((told_group or group, told_stream), []).append(here)
+    others: list[_File] = []
+    for (log_group, log_stream), of_stream in list(files.items()):
+        unknown = [file for file in of_stream if file.stamp_ms is None]
+        if unknown and log_stream:
+            # One reader reads all of an environment's stream.
+            unknown = files.pop((log_group, log_stream))
+        else:
+            files[log_group, log_stream] = [file for file in of_stream if file.stamp_ms is not None]
+        others.extend(unknown)
+    others.sort(key=lambda file: file.number)
     pieces: list[Piece] = []
     tasks: list[list[Piece]] = []
     filled = piece_bytes
     for (log_group, log_stream), of_stream in files.items():
-        cut = [
-            (number, part, size)
-            for number, file, whole, is_packed in of_stream
-            for part, size in _parts(file, whole, is_packed, piece_bytes)
-        ]
+        cut = [(file.number, part, size) for file in of_stream for part, size in _parts(file, piece_bytes)]
         for at, (number, part, size) in enumerate(cut):
             piece = Piece(len(pieces), number, part, log_group, log_stream, at == 0, at == len(cut) - 1)
             pieces.append(piece)
@@ -102,18 +101,36 @@ def make_plan(paths: Sequence[Path], function: str, *, piece_bytes: int = PIECE_
                 filled = 0
             tasks[-1].append(piece)
             filled += size
-    return Plan(tuple(tuple(task) for task in tasks), tuple(others), some_ms, bytes_here, bytes_others)
+    return Plan(
+        tasks=tuple(tuple(task) for task in tasks),
+        others=tuple((file.number, file.path, file.root) for file in others),
+        some_ms=next((file.stamp_ms for of_stream in files.values() for file in of_stream), None),
+        bytes_here=sum(file.size for of_stream in files.values() for file in of_stream),
+        bytes_others=sum(file.size for file in others),
+    )
 
 
-def _parts(file: Path, size: int, is_packed: bool, piece_bytes: int) -> Iterator[tuple[Part, int]]:
-    if is_packed or size <= piece_bytes * 3 // 2:
-        # What is packed is some times larger when it is read.
-        yield Part(file, is_packed=is_packed), size * (6 if is_packed else 1)
+@dataclass(frozen=True, slots=True)
+class _File:
+    """`stamp_ms` is an instant in it; None where it is not read here."""
+
+    number: int
+    path: Path
+    root: Path
+    size: int
+    is_packed: bool
+    stamp_ms: int | None
+
+
+def _parts(file: _File, piece_bytes: int) -> Iterator[tuple[Part, int]]:
+    """Parts of a file, each with how many bytes there are about to read."""
+    if file.is_packed or file.size <= piece_bytes * 3 // 2:
+        yield Part(file.path, is_packed=file.is_packed), file.size * (_PACKED_TIMES if file.is_packed else 1)
         return
-    count = -(-size // piece_bytes)
-    edges = [size * at // count for at in range(count + 1)]
+    count = -(-file.size // piece_bytes)
+    edges = [file.size * at // count for at in range(count + 1)]
     for at, (begin, end) in enumerate(pairwise(edges)):
-        yield Part(file, begin, None if at == count - 1 else end), end - begin
+        yield Part(file.path, begin, None if at == count - 1 else end), end - begin
 
 
 def _head(file: Path) -> tuple[bytes, bool]:
@@ -126,25 +143,27 @@ def _head(file: Path) -> tuple[bytes, bool]:
 
 
 def _export_ms(head: bytes) -> int | None:
-    """The instant in the first line of an export's text; None for anything else.
+    """The instant of the first event in an export's text; None for anything else.
 
     Events in Lambda's JSON format are left to the general reader, whatever stands before them.
     """
-    lines = head.split(b"\n")
-    line = lines[0]
-    if len(line) <= STAMP_SIZE or line[STAMP_SIZE : STAMP_SIZE + 1] != b" " or b"\0" in head or b'"platform.' in head:
+    if b"\0" in head or b'"platform.' in head:
         return None
-    buffer = np.frombuffer(line[:STAMP_SIZE].ljust(64, b"\0"), np.uint8)
-    window = windows(buffer, np.zeros(1, np.int64), 3)
+    lines = head.split(b"\n")[:_LINES]
+    stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
+    if not stamped or not _is_log(lines):
+        return None
+    buffer = np.frombuffer(b"".join(line.ljust(32, b"\0") for line in stamped), np.uint8)
+    window = windows(buffer, np.arange(len(stamped)) * 32, 4)
     ms, is_instant = instants(window[:, 0], window[:, 1], window[:, 2])
-    return int(ms[0]) if is_instant[0] and _is_log(lines) else None
+    return int(ms[is_instant][0]) if is_instant.any() else None
 
 
 def _is_log(lines: list[bytes]) -> bool:
     """Whether the general reader would take a file that begins so for a log."""
     where = Where()
     reader = TextReader(where)
-    for number, line in enumerate(lines[:_LINES], 1):
+    for number, line in enumerate(lines, 1):
         for _ in reader.feed(number, line.decode("utf-8", "replace") + "\n"):
             pass
         if where.found:

@@ -48,9 +48,9 @@ def windows(buffer: Bytes, at: Integers, words: int) -> Words:
     return every[at].view("<u8").reshape(len(at), words)
 
 
-def find(text: Words, char: str) -> Integers:
-    """Where in each word `char` stands first, 0…7; 8 where it does not."""
-    different = text ^ word(char * 8)
+def find(text: Words, chars: np.uint64) -> Integers:
+    """Where in each word a character stands first, 0…7; 8 where it does not. `chars` is that character eight times."""
+    different = text ^ chars
     found = (different - ONES) & ~different & HIGH_BITS
     # The bits below the lowest one that is set; all 64 where none is.
     return (np.bitwise_count((found - U(1)) & ~found) >> 3).astype(np.int64)

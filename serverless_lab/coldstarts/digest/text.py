@@ -8,7 +8,9 @@ The message may be as Lambda wrote it, with tabs, or as JSON escapes it, with a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,12 +23,12 @@ from serverless_lab.coldstarts.digest.swar import (
     U,
     Words,
     find,
-    instants,
     number,
     right_aligned,
     windows,
     word,
 )
+from serverless_lab.report_line import parse
 
 MESSAGE_AT = 25
 """Where a message begins behind `2025-01-01T00:00:01.727Z `."""
@@ -64,41 +66,53 @@ class Label:
 
 @dataclass(frozen=True)
 class Fields:
-    """The labels of a REPORT line's numbers, and what may end the line, with tabs written as `tab`."""
+    """The labels of a REPORT line's numbers, and what may end the line, for one way to write a tab.
 
+    `line_end` is what stands behind the last field or its tab. `plain_ends` are the ends of nearly all lines, `nothing`
+    is the end behind a field that says no more.
+    """
+
+    tab: str
+    line_end: str
     duration: Label
     billed: Label
     memory: Label
     max_memory: Label
     init: Label
-    after_init: Label
-    tails: tuple[Label, ...]
-    init_tails: tuple[Label, ...]
+    restore: Label
+    billed_restore: Label
+    plain_ends: tuple[Label, ...]
+    nothing: Label
 
     @classmethod
     def written_with(cls, tab: str, line_end: str) -> Fields:
         return cls(
+            tab=tab,
+            line_end=line_end,
             duration=Label(f"{tab}Duration: "),
             billed=Label(f".?? ms{tab}Billed Duration: "),
             memory=Label(f" ms{tab}Memory Size: "),
             max_memory=Label(f" MB{tab}Max Memory Used: "),
             init=Label(f" MB{tab}Init Duration: "),
-            after_init=Label(".?? ms"),
-            tails=tuple(Label(f" MB{end}") for end in (f"{tab}{line_end}", line_end)),
-            init_tails=tuple(Label(f".?? ms{end}") for end in (f"{tab}{line_end}", line_end)),
+            restore=Label(f" MB{tab}Restore Duration: "),
+            billed_restore=Label(f".?? ms{tab}Billed Restore Duration: "),
+            plain_ends=tuple(Label(f" MB{end}") for end in (f"{tab}{line_end}", line_end)),
+            nothing=Label(f"{tab}{line_end}"),
         )
 
 
 AS_WRITTEN = Fields.written_with("\t", "")
 AS_JSON = Fields.written_with("\\t", '\\n"')
 
-_HEAD = Label("REPORT RequestId: ")
 _ID_WORDS = slice(5, 10)
 
 
 @dataclass(frozen=True)
 class Reports:
-    """REPORT lines: whole microseconds, ms, MB. `init_us` is -1 where there is none. `ids` has five words each."""
+    """REPORT lines, as columns: whole microseconds, ms, MB; -1 for an absent time. `ids` has five words each.
+
+    `outcome` is an index into `OUTCOMES`. Where `ok` is not set the other columns mean nothing.
+    """
 
     ok: Flags
     duration_us: Integers
@@ -106,24 +120,32 @@ class Reports:
     memory_size_mb: Integers
     max_memory_used_mb: Integers
     init_us: Integers
+    restore_us: Integers
+    outcome: Integers
     ids: Words
 
 
+OUTCOMES: list[tuple[str | None, str | None]] = [(None, None)]
+"""(status, error type) of REPORT lines, as they are met in this process."""
+
+_OUTCOMES_MAX = 10_000
+
+
 def read_reports(head: Words, buffer: Bytes, at: Integers, ends: Integers, fields: Fields) -> Reports:
-    """REPORT messages that begin at `at` and end right before `ends` (in JSON: at the quote).
+    """REPORT messages that begin at `at` and end right before `ends` (in JSON: behind the quote).
 
     Args:
         head: the windows of ten words from `MESSAGE_AT` bytes before the messages on.
     """
-    wrong = (head[:, 3] ^ word("\0REPORT ")) & word("\0\xff\xff\xff\xff\xff\xff\xff")
-    wrong |= head[:, 4] ^ word("RequestI")
-    wrong |= (head[:, 5] ^ word("d: ")) & word("\xff\xff\xff")
+    wrong = (head[:, 3] ^ _REPORT) & _NOT_FIRST
+    wrong |= head[:, 4] ^ _REQUEST_ID[0]
+    wrong |= (head[:, 5] ^ _REQUEST_ID[1]) & _THREE
     high = _odd_characters(head)
-    at = at + 54
+    at = at + _BEHIND_ID
     window = windows(buffer, at, fields.duration.width)
     wrong |= fields.duration.differs(window)
     text = fields.duration.behind(window)
-    count = find(text, ".")
+    count = find(text, _POINTS)
     whole = right_aligned(text, count)
     # Two of eight digits stand behind the point.
     wrong |= (count > 6).astype(np.uint64)
@@ -154,63 +176,126 @@ def read_reports(head: Words, buffer: Bytes, at: Integers, ends: Integers, field
     at += count + fields.max_memory.size
 
     ok = (wrong | (high & HIGH_BITS)) == 0
-    window = windows(buffer, at, 1)
     rest = ends - at
-    ends_here = _ends_with(fields.tails, window, rest)
-    init_us = np.full(len(at), -1, np.int64)
-    if not ends_here.all():
-        which = np.flatnonzero(~ends_here & ((window[:, 0] & word("\xff\xff\xff")) == word(" MB")))
-        found, value = _inits(buffer, at[which], ends[which], fields)
-        init_us[which[found]] = value[found]
-        ends_here[which[found]] = True
-    ok &= ends_here
-    return Reports(ok, duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, head[:, _ID_WORDS])
+    tail = windows(buffer, at, 1)
+    is_plain = (rest == fields.plain_ends[0].size) & (fields.plain_ends[0].differs(tail) == 0)
+    init_us, restore_us = np.full((2, len(at)), -1, np.int64)
+    outcome = np.zeros(len(at), np.int64)
+    if not is_plain.all():
+        is_plain |= (rest == fields.plain_ends[1].size) & (fields.plain_ends[1].differs(tail) == 0)
+        which = np.flatnonzero(~is_plain & ok & ((tail[:, 0] & _THREE) == _MB))
+        behind = at[which] + 3
+        for label, times in ((fields.init, init_us), (fields.restore, restore_us)):
+            bare = np.flatnonzero(behind == at[which] + 3)
+            if len(bare):
+                time_us, end = _time_behind(label, buffer, at[which[bare]])
+                if label is fields.restore:
+                    time_us, end = _billed_restore_behind(fields.billed_restore, buffer, time_us, end)
+                times[which[bare]] = time_us
+                behind[bare] = np.where(time_us < 0, behind[bare], end)
+        found = _outcomes(buffer, behind, ends[which], fields)
+        outcome[which] = found
+        is_plain[which[found >= 0]] = True
+    ok &= is_plain
+    ids = head[:, _ID_WORDS]
+    return Reports(ok, duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, restore_us, outcome, ids)
 
 
-def _inits(buffer: Bytes, at: Integers, ends: Integers, fields: Fields) -> tuple[Flags, Integers]:
-    """` MB⇥Init Duration: 110.10 ms⇥` from each offset up to the line's end: whether it is that, and the µs."""
-    window = windows(buffer, at, fields.init.width)
-    wrong = fields.init.differs(window)
-    text = fields.init.behind(window)
-    count = find(text, ".")
+def _time_behind(label: Label, buffer: Bytes, at: Integers) -> tuple[Integers, Integers]:
+    """The µs of `<label>110.10 ms` at each offset, -1 where that is not what stands there; and where it ends."""
+    window = windows(buffer, at, label.width)
+    wrong = label.differs(window)
+    text = label.behind(window)
+    count = find(text, _POINTS)
     whole = right_aligned(text, count)
-    at = at + count + fields.init.size
-    window = windows(buffer, at, 2)
-    digits = (whole >> U(16)) | _decimals(window[:, 0])
+    at = at + count + label.size
+    tail = windows(buffer, at, 1)[:, 0]
+    wrong |= (tail ^ _AFTER_POINT) & _AFTER_POINT_MASK
+    digits = (whole >> U(16)) | _decimals(tail)
     wrong |= (digits | (digits + ABOVE_NINE)) & HIGH_BITS
-    return (wrong == 0) & (count <= 6) & _ends_with(fields.init_tails, window, ends - at), number(digits) * 10
+    return np.where((wrong == 0) & (count <= 6), number(digits) * 10, -1), at + 6
 
 
-def _ends_with(tails: tuple[Label, ...], window: Words, rest: Integers) -> Flags:
-    """Whether what is left of each line is one of `tails`."""
-    found: Flags = (rest == tails[0].size) & (tails[0].differs(window) == 0)
-    for tail in tails[1:]:
-        if not found.all():
-            found |= (rest == tail.size) & (tail.differs(window) == 0)
+def _billed_restore_behind(label: Label, buffer: Bytes, time_us: Integers, at: Integers) -> tuple[Integers, Integers]:
+    """`time_us`, -1 where no Billed Restore Duration goes on what ended at `at`; and where that ends."""
+    begin = at - 6
+    window = windows(buffer, begin, label.width)
+    digits, count = _whole_number(label.behind(window))
+    wrong = label.differs(window) | ((digits | (digits + ABOVE_NINE)) & HIGH_BITS)
+    end = begin + label.size + count
+    wrong |= (windows(buffer, end, 1)[:, 0] ^ _MS) & _THREE
+    return np.where(wrong == 0, time_us, -1), end + 3
+
+
+def _outcomes(buffer: Bytes, at: Integers, ends: Integers, fields: Fields) -> Integers:
+    """What each line says behind its last number, as an index into `OUTCOMES`; -1 where that is not known."""
+    nothing = (ends - at == fields.nothing.size) & (fields.nothing.differs(windows(buffer, at, 1)) == 0)
+    found = np.where(nothing, 0, -1)
+    for place in np.flatnonzero(~nothing):
+        begin, end = int(at[place]), int(ends[place])
+        if 0 <= end - begin <= _TAIL_MAX:
+            found[place] = _outcome(buffer[begin:end].tobytes(), fields)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _outcome(tail: bytes, fields: Fields) -> int:
+    """As the general reader says, which is asked once for each text."""
+    line_end = fields.line_end.encode()
+    if not tail.endswith(line_end) or _DIGIT.search(tail):
+        return -1
+    text = tail.removesuffix(line_end).replace(fields.tab.encode(), b"\t").decode("ascii", "replace")
+    if not _TAIL.fullmatch(text):
+        return -1
+    line = parse("REPORT RequestId: id\tDuration: 1.00 ms\tMax Memory Used: 1 MB" + text)
+    if line is None or len(OUTCOMES) >= _OUTCOMES_MAX:
+        return -1
+    return outcome_number(line.status, line.error_type)
+
+
+def outcome_number(status: str | None, error_type: str | None) -> int:
+    """The place in `OUTCOMES`, which grows when it is needed."""
+    told = status, error_type
+    if told not in OUTCOMES:
+        OUTCOMES.append(told)
+    return OUTCOMES.index(told)
+
+
+_TAIL_MAX = 200
+_DIGIT = re.compile(rb"[0-9]")
+_TAIL = re.compile(r"\t?|(?:\tStatus: [a-z]+)?(?:\tError Type: [A-Za-z.]+)?\t?")
 
 
 def _decimals(text: Words) -> Words:
     """The two digits of `.01` as the last two bytes of a word."""
-    return (((text ^ word(".00")) >> U(8)) & U(0xFFFF)) << U(48)
+    return (((text ^ _TWO_ZEROS) >> U(8)) & U(0xFFFF)) << U(48)
 
 
 def _whole_number(text: Words) -> tuple[Words, Integers]:
     """The digits up to a blank, right-aligned, and how many characters there are."""
-    count = find(text, " ")
+    count = find(text, _SPACES)
     return right_aligned(text, count), count
 
 
 def _odd_characters(head: Words) -> Words:
     """Words with a high bit set if a request id has a blank, a control character, or anything but ASCII."""
-    high = _not_printed(head[:, 5] | word("000"))
+    high = _not_printed(head[:, 5] | _THREE_ZEROS)
     for at in (6, 7, 8):
         high |= _not_printed(head[:, at])
-    return high | _not_printed(head[:, 9] | word("\0\0\0\0\0\0\x000"))
+    return high | _not_printed(head[:, 9] | _LAST_ZERO)
 
 
 def _not_printed(text: Words) -> Words:
     return (text - U(0x2121212121212121)) | text
+
+
+_REPORT, _NOT_FIRST = word("\0REPORT "), word("\0" + "\xff" * 7)
+_REQUEST_ID = word("RequestI"), word("d: ")
+_BEHIND_ID = len("REPORT RequestId: ") + 36
+_THREE, _MB, _MS = word("\xff\xff\xff"), word(" MB"), word(" ms")
+_POINTS, _SPACES = word("." * 8), word(" " * 8)
+_AFTER_POINT, _AFTER_POINT_MASK = word(".\0\0 ms"), word("\xff\0\0\xff\xff\xff")
+_TWO_ZEROS, _THREE_ZEROS, _LAST_ZERO = word(".00"), word("000"), word("\0" * 7 + "0")
 
 
 # --- START, INIT_START -----------------------------------------------------------------------------------------------
@@ -218,36 +303,40 @@ def _not_printed(text: Words) -> Words:
 
 @dataclass(frozen=True)
 class Starts:
-    """START lines. `versions` are up to eight characters as a word."""
+    """START lines, as columns. `versions` are up to eight characters as a word."""
 
     ok: Flags
     ids: Words
     versions: Words
 
 
-def read_starts(head: Words, ends: Integers, at: Integers) -> Starts:
+def read_starts(head: Words, at: Integers, ends: Integers) -> Starts:
     """START messages that begin at `at` and end right before `ends`.
 
     Args:
         head: the windows of 13 words from `MESSAGE_AT` + 1 bytes before the messages on: there the request id stands
             where it does in the head of a REPORT.
     """
-    wrong = (head[:, 3] ^ word("\0\0START ")) & word("\0\0\xff\xff\xff\xff\xff\xff")
-    wrong |= head[:, 4] ^ word("RequestI")
-    wrong |= (head[:, 5] ^ word("d: ")) & word("\xff\xff\xff")
-    wrong |= (head[:, 9] ^ word("\0\0\0\0\0\0\0 ")) & word("\0\0\0\0\0\0\0\xff")
-    wrong |= head[:, 10] ^ word("Version:")
-    wrong |= (head[:, 11] ^ word(" ")) & word("\xff")
+    wrong = (head[:, 3] ^ _START) & _NOT_TWO
+    wrong |= head[:, 4] ^ _REQUEST_ID[0]
+    wrong |= (head[:, 5] ^ _REQUEST_ID[1]) & _THREE
+    wrong |= (head[:, 9] ^ _LAST_BLANK) & _LAST_BYTE
+    wrong |= head[:, 10] ^ _VERSION
+    wrong |= (head[:, 11] ^ U(32)) & U(0xFF)
     high = _odd_characters(head)
-    size = ends - at - 63
+    size = ends - at - _BEFORE_VERSION
     versions = (head[:, 11] >> U(8)) | (head[:, 12] << U(56))
     beyond = _BEYOND[np.clip(size, 0, 8)]
     versions &= ~beyond
-    high |= _not_printed(versions | (beyond & word("00000000")))
+    high |= _not_printed(versions | (beyond & _EIGHT_ZEROS))
     ok = (size >= 1) & (size <= 8) & ((wrong | (high & HIGH_BITS)) == 0)
     return Starts(ok, head[:, _ID_WORDS], versions)
 
 
+_START, _NOT_TWO = word("\0\0START "), word("\0\0" + "\xff" * 6)
+_LAST_BLANK, _LAST_BYTE, _VERSION = word("\0" * 7 + " "), word("\0" * 7 + "\xff"), word("Version:")
+_BEFORE_VERSION = len("START RequestId: ") + 36 + len(" Version: ")
+_EIGHT_ZEROS = word("0" * 8)
 # By the number of characters that a word begins with: the bytes behind them.
 _BEYOND = np.array([(0xFFFFFFFFFFFFFFFF << (8 * count)) & 0xFFFFFFFFFFFFFFFF for count in range(9)], U)
 
@@ -259,11 +348,3 @@ def read_init_starts(buffer: Bytes, at: Integers) -> tuple[Flags, Flags]:
     """Which messages that begin at `at` are INIT_START, and which RESTORE_START."""
     window = windows(buffer, at, 4)
     return _INIT_START.differs(window) == 0, _RESTORE_START.differs(window) == 0
-
-
-def instants_before(head: Words, *, shift: bool = False) -> tuple[Integers, Flags]:
-    """Epoch ms of `2025-01-01T00:00:01.727Z` where windows begin, or (`shift`) a byte later; and which are one."""
-    if not shift:
-        return instants(head[:, 0], head[:, 1], head[:, 2])
-    first, second, third = ((head[:, at] >> U(8)) | (head[:, at + 1] << U(56)) for at in range(3))
-    return instants(first, second, third)

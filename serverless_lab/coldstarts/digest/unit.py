@@ -19,14 +19,17 @@ from serverless_lab.coldstarts.digest.kinds import (
     REPORT,
     RESTORE_START,
     START,
+    Codes,
     ReportColumns,
     Story,
+    Told,
     id_hashes,
     tell,
 )
 from serverless_lab.coldstarts.digest.lines import Found
 from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Key, Packed
 from serverless_lab.coldstarts.digest.swar import Flags, Integers, U, Words
+from serverless_lab.coldstarts.digest.text import OUTCOMES, outcome_number
 from serverless_lab.coldstarts.formats_text import Unreadable
 from serverless_lab.coldstarts.invocations import (
     COLD,
@@ -54,6 +57,7 @@ US_MAX = 0xFFFFFFFF
 _WITH_INIT, _TIMEOUTS, _ERRORS, _BILLED, _BILLED_MS, _BILLED_MB_MS = (
     COUNTS.index(name) for name in ("with_init", "timeouts", "errors", "billed", "billed_ms", "billed_mb_ms")
 )
+ODD_REPORT = 5  # a REPORT that the general reader has read
 _INIT_LINES = (InitStart, InitReport, RestoreStart, RestoreReport)
 
 
@@ -149,7 +153,9 @@ class _Columns:
         parts = self.arrays.get(name)
         if not parts:
             return np.zeros((0, width) if width else 0, dtype)
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        if len(parts) > 1:
+            self.arrays[name] = parts = [np.concatenate(parts)]
+        return parts[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +207,10 @@ class Unit:
         self._streams: list[StreamHere] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._lines = 0
+        self._events = _Columns()
         self._reports = _Columns()
         self._starts = _Columns()
-        self._inits = _Columns()
+        self._runs: list[tuple[int, int]] = []  # stream, and how many events of it stand together
         self._odd: list[tuple[int, int, _OddReport]] = []  # line, stream, report
         self._others: list[tuple[int, int, LogEvent]] = []  # line, stream, event
         self._result = UnitResult()
@@ -226,32 +233,15 @@ class Unit:
         self.bytes_read += bytes_read
         result = self._result
         result.lines[part] += lines
+        self._runs.append((stream, len(found.at)))
+        self._events.add(line=found.at + base, what=found.what, ms=found.ms)
         reports = found.reports
-        self._reports.add(
-            line=found.report_at + base,
-            stream=np.full(len(found.report_at), stream, np.int64),
-            ms=found.report_ms,
-            duration_us=reports.duration_us,
-            billed_ms=reports.billed_ms,
-            memory_size_mb=reports.memory_size_mb,
-            max_memory_used_mb=reports.max_memory_used_mb,
-            init_us=reports.init_us,
-            **({"ids": np.ascontiguousarray(reports.ids)} if self.kinds else {}),
-        )
+        names = ["duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"]
+        self._reports.add(**{name: getattr(reports, name) for name in names})
         if self.kinds:
-            self._starts.add(
-                line=found.start_at + base,
-                stream=np.full(len(found.start_at), stream, np.int64),
-                ms=found.start_ms,
-                ids=np.ascontiguousarray(found.starts.ids),
-                version=found.starts.versions,
-            )
-            self._inits.add(
-                line=found.init_at + base,
-                stream=np.full(len(found.init_at), stream, np.int64),
-                ms=found.init_ms,
-                is_restore=found.is_restore,
-            )
+            # A copy of its own: else the whole windows would stay.
+            self._reports.add(ids=reports.ids.copy())
+            self._starts.add(ids=found.starts.ids.copy(), versions=found.starts.versions)
         for at, event in found.others:
             own = self.stream(event.log_group, event.log_stream, begins_here=False)
             odd = _OddReport.of(event)
@@ -266,95 +256,93 @@ class Unit:
 
     def reduce(self) -> UnitResult:
         """What all lines told. The unit is not to be used afterwards."""
-        rows = _Rows.of(self._reports, [odd for _, _, odd in self._odd], [stream for _, stream, _ in self._odd])
+        rows = _Rows.of(self._reports, [odd for _, _, odd in self._odd])
         if self.kinds:
             self._tell(rows)
-        elif len(rows):
-            versions = list(dict.fromkeys(stream.version for stream in self._streams))
-            version_of = np.array([versions.index(stream.version) for stream in self._streams], np.int64)
-            self._group(rows, rows.ms, version_of[rows.stream], versions, None)
-            self._result.left = [event for _, _, event in self._others]
-        else:
-            self._result.left = [event for _, _, event in self._others]
+            return self._result
+        self._result.left = [event for _, _, event in self._others]
+        if len(rows):
+            ms = [self._events.whole("ms"), np.array([odd.event.timestamp_ms for _, _, odd in self._odd], np.int64)]
+            stream = np.concatenate([self._stream_of_event(), np.array([of for _, of, _ in self._odd], np.int64)])
+            versions = list(dict.fromkeys(here.version for here in self._streams))
+            version_of = np.array([versions.index(here.version) for here in self._streams], np.int64)
+            self._group(rows, np.concatenate(ms), stream, version_of[stream], versions, None)
         return self._result
 
+    def _stream_of_event(self) -> Integers:
+        streams, counts = np.array(self._runs, np.int64).reshape(-1, 2).T
+        return np.repeat(streams, counts)
+
     def _tell(self, rows: _Rows) -> None:
-        story = self._story(rows)
+        story = self._story()
         if not len(story.what):
             return
         start_ids = self._starts.whole("ids", np.uint64, 5)
         other_ids = [_id_words(name) for _, _, event in self._others if (name := _request_id(event)) is not None]
         hashes = id_hashes(np.array(other_ids, np.uint64).reshape(-1, 5))
         told = tell(story, ReportColumns(rows.ids, rows.init_us, rows.restore_us, rows.resets), start_ids, hashes)
-        self._note_streams(story, self._starts.whole("stream")[told.starts], self._starts.whole("ms")[told.starts])
-        for number, is_restore, ms in zip(
-            story.stream[told.inits], story.what[told.inits] == RESTORE_START, story.ms[told.inits], strict=True
-        ):
-            counts = self._result.restores if is_restore else self._result.environments
-            counts[self._streams[number].function, self.bins.number(int(ms))] += 1
+        self._note_streams(story, told)
         self._result.left = [self._event(story, int(at), rows, start_ids) for at in told.left]
+        inits = told.inits
+        names = [here.function for here in self._streams]
+        for what, counts in ((INIT_START, self._result.environments), (RESTORE_START, self._result.restores)):
+            at = inits[story.what[inits] == what]
+            places, count = np.unique(
+                np.stack([story.stream[at], self.bins.numbers(story.ms[at])]), axis=1, return_counts=True
+            )
+            for stream, number, each in zip(*places.tolist(), count.tolist(), strict=True):
+                counts[names[stream], number] += each
         if len(told.reports):
-            chosen = rows.take(told.reports)
-            words = self._starts.whole("version", np.uint64)[told.starts]
-            names, which = _distinct(words)
-            versions: list[str | None] = [int(name).to_bytes(8, "little").rstrip(b"\0").decode() for name in names]
-            ms = self._starts.whole("ms")[told.starts]
-            self._group(chosen, ms, which, versions, told.kinds)
+            words, which = _distinct(self._starts.whole("versions", np.uint64)[told.starts])
+            versions: list[str | None] = [_text(word) for word in words]
+            self._group(rows.take(told.reports), told.ms, told.streams, which, versions, told.kinds)
 
-    def _story(self, rows: _Rows) -> Story:
+    def _story(self) -> Story:
         """All events, in the order of reading."""
-        starts, inits = self._starts, self._inits
-        odd_lines = np.array([line for line, _, _ in self._odd], np.int64)
-        lines = {
-            REPORT: np.concatenate([self._reports.whole("line"), odd_lines]),
-            START: starts.whole("line"),
-            INIT_START: inits.whole("line"),
-            OTHER: np.array([line for line, _, _ in self._others], np.int64),
-        }
-        times = {REPORT: rows.ms, START: starts.whole("ms"), INIT_START: inits.whole("ms")}
-        streams = {
-            REPORT: rows.stream,
-            START: starts.whole("stream"),
-            INIT_START: inits.whole("stream"),
-            OTHER: np.array([stream for _, stream, _ in self._others], np.int64),
-        }
-        what_of_line = np.full(self._lines, -1, np.int8)
-        row_of_line = np.zeros(self._lines, np.int64)
-        for code, at in lines.items():
-            what_of_line[at] = code
-            row_of_line[at] = np.arange(len(at))
-        occupied = np.flatnonzero(what_of_line >= 0)
-        what, row = what_of_line[occupied], row_of_line[occupied]
-        ms, stream = np.zeros(len(what), np.int64), np.zeros(len(what), np.int64)
-        for code in (REPORT, START, INIT_START, OTHER):
-            here = what == code
-            stream[here] = streams[code][row[here]]
-            if code != OTHER:
-                ms[here] = times[code][row[here]]
-        is_init: Flags = what == INIT_START
-        restores = np.flatnonzero(is_init)
-        restores = restores[inits.whole("is_restore", np.bool_)[row[restores]]]
-        what[restores] = RESTORE_START
+        parts = [
+            (self._events.whole("line"), self._events.whole("what", np.int8), self._events.whole("ms")),
+            *(
+                (np.array([line]), np.array([ODD_REPORT]), np.array([odd.event.timestamp_ms]))
+                for line, _, odd in self._odd
+            ),
+            *((np.array([line]), np.array([OTHER]), np.array([-1])) for line, _, _ in self._others),
+        ]
+        line, what, ms = (np.concatenate(column) for column in zip(*parts, strict=True))
+        stream = self._stream_of_event()
+        if len(parts) > 1:
+            of_others = [of for _, of, _ in self._odd] + [of for _, of, _ in self._others]
+            order = np.argsort(line, kind="stable")
+            stream = np.concatenate([stream, np.array(of_others, np.int64)])[order]
+            line, what, ms = line[order], what[order], ms[order]
+        what = what.astype(np.int8)
+        row = np.zeros(len(what), np.int64)
+        regular = 0
+        for code in (REPORT, ODD_REPORT, START, OTHER):
+            here = np.flatnonzero(what == code)
+            if code in (ODD_REPORT, OTHER):
+                # Kept in the order of blocks, and that is the order of lines.
+                row[here] = np.arange(len(here)) + (regular if code == ODD_REPORT else 0)
+            else:
+                row[here] = np.arange(len(here))
+            regular = len(here) if code == REPORT else regular
+        what[what == ODD_REPORT] = REPORT
+        is_init = what >= INIT_START
         self._place_others(what, row, ms, stream, is_init)
         is_environment = np.array([bool(here.log_stream) for here in self._streams], np.bool_)
-        lane = stream
-        if not is_environment.all():
-            lane = self._lanes(what, row, stream, rows, is_environment)
-        story = Story(
+        return Story(
             what=what,
             ms=ms,
             stream=stream,
-            lane=lane,
-            line=occupied,
+            lane=stream if is_environment.all() else self._lanes(what, row, stream, is_environment),
+            line=line,
             row=row,
             is_init=is_init,
             begins_here=np.array([here.begins_here for here in self._streams], np.bool_),
             ends_here=np.array([here.ends_here for here in self._streams], np.bool_),
             is_environment=is_environment,
-        )
-        return story.ordered()
+        ).ordered()
 
-    def _place_others(self, what: np.ndarray, row: Integers, ms: Integers, stream: Integers, is_init: Flags) -> None:
+    def _place_others(self, what: Codes, row: Integers, ms: Integers, stream: Integers, is_init: Flags) -> None:
         """The instants of the others; one without any happened when the event before it did."""
         for at in np.flatnonzero(what == OTHER):
             event = self._others[row[at]][2]
@@ -365,31 +353,29 @@ class Unit:
             before = np.flatnonzero(stream[:at] == stream[at])
             ms[at] = ms[before[-1]] if len(before) else 0
 
-    def _lanes(self, what: np.ndarray, row: Integers, stream: Integers, rows: _Rows, is_environment: Flags) -> Integers:
+    def _lanes(self, what: Codes, row: Integers, stream: Integers, is_environment: Flags) -> Integers:
         """Where a stream is not one environment's, a request's START and REPORT are what belongs together."""
         lane = stream.copy()
-        for code, ids in ((REPORT, rows.ids), (START, self._starts.whole("ids", np.uint64, 5))):
+        report_ids = np.concatenate(
+            [self._reports.whole("ids", np.uint64, 5), _id_rows([odd for _, _, odd in self._odd])]
+        )
+        for code, ids in ((REPORT, report_ids), (START, self._starts.whole("ids", np.uint64, 5))):
             here = np.flatnonzero((what == code) & ~is_environment[stream])
             lane[here] = id_hashes(ids[row[here]]) | (1 << 62)
         return lane
 
-    def _note_streams(self, story: Story, told_streams: Integers, told_ms: Integers) -> None:
-        key = story.keys()
+    def _note_streams(self, story: Story, told: Told) -> None:
+        keys = story.keys()
+        has_start = np.isin(story.what, (START, INIT_START, RESTORE_START))
         for number, here in enumerate(self._streams):
-            at = np.flatnonzero(story.stream == number) if len(self._streams) > 1 else np.arange(len(key))
-            if not len(at):
+            mine = np.flatnonzero(story.stream == number) if len(self._streams) > 1 else slice(None)
+            if not len(keys[mine]):
                 continue
-            keys, began = key[at], told_ms[told_streams == number]
-            self._result.streams.append(
-                StreamPart(
-                    here.log_group,
-                    here.log_stream,
-                    int(keys.min()),
-                    int(keys.max()),
-                    int(began.min()) if len(began) else None,
-                )
-            )
-            if np.isin(story.what[at], (START, INIT_START, RESTORE_START)).any():
+            began = told.ms[told.streams == number]
+            told_from = int(began.min()) if len(began) else None
+            first, last = int(keys[mine].min()), int(keys[mine].max())
+            self._result.streams.append(StreamPart(here.log_group, here.log_stream, first, last, told_from))
+            if has_start[mine].any():
                 self._result.with_starts.add(here.function)
 
     def _event(self, story: Story, at: int, rows: _Rows, start_ids: Words) -> LogEvent:
@@ -404,33 +390,40 @@ class Unit:
                 return self._odd[row - regular][2].event
             line = rows.line(row)
         elif what == START:
-            version = int(self._starts.whole("version", np.uint64)[row]).to_bytes(8, "little").rstrip(b"\0").decode()
-            line = StartLine(_id_text(start_ids[row]), version)
+            line = StartLine(_id_text(start_ids[row]), _text(self._starts.whole("versions", np.uint64)[row]))
         else:
             line = RestoreStart() if what == RESTORE_START else InitStart()
         return LogEvent(here.log_group, here.log_stream, int(story.ms[at]), "", line)
 
     def _group(
-        self, rows: _Rows, ms: Integers, which: Integers, versions: Sequence[str | None], kinds: np.ndarray | None
+        self,
+        rows: _Rows,
+        ms: Integers,
+        stream: Integers,
+        which: Integers,
+        versions: Sequence[str | None],
+        kinds: Codes | None,
     ) -> None:
-        """Rows into groups. `versions[which[i]]` is row i's version, and `ms[i]` says which bin it belongs to."""
-        functions = {name: at for at, name in enumerate(dict.fromkeys(here.function for here in self._streams))}
-        function_of = np.array([functions[here.function] for here in self._streams], np.int64)
+        """Rows into groups. Row i is of stream `stream[i]` and version `versions[which[i]]`; `ms[i]` tells its bin."""
+        names = list(dict.fromkeys(here.function for here in self._streams))
+        function_of = np.array([names.index(here.function) for here in self._streams], np.int64)
         sizes, size_of = _distinct(rows.memory_size_mb)
-        code = (function_of[rows.stream] * len(versions) + which) * len(sizes) + size_of
-        names = list(functions)
         bins = self.bins.numbers(ms)
         if bins.min() < 1 or bins.max() > US_MAX:
             raise OutOfReach
-        codes, group_of = _distinct(code)
-        for at, each in enumerate(codes):
-            rest, size_at = divmod(int(each), len(sizes))
+        codes, group_of = _distinct((function_of[stream] * len(versions) + which) * len(sizes) + size_of)
+        for at, code in enumerate(codes.tolist()):
+            rest, size_at = divmod(code, len(sizes))
             function_at, version_at = divmod(rest, len(versions))
             size = int(sizes[size_at])
             key = Key(names[function_at], versions[version_at], None if size < 0 else size)
+            if len(codes) == 1:
+                self._result.groups[key] = _group_part(rows, bins, kinds)
+                return
             chosen = np.flatnonzero(group_of == at)
-            part = rows if len(codes) == 1 else rows.take(chosen)
-            self._result.groups[key] = _group_part(part, bins[chosen], None if kinds is None else kinds[chosen])
+            self._result.groups[key] = _group_part(
+                rows.take(chosen), bins[chosen], None if kinds is None else kinds[chosen]
+            )
 
 
 class OutOfReach(Exception):
@@ -445,55 +438,35 @@ class NotServed(Exception):
 class _Rows:
     """REPORT rows; -1 is "not said". The last ones are those that only the general reader could read."""
 
-    ms: Integers
-    stream: Integers
     duration_us: Integers
     billed_ms: Integers
     memory_size_mb: Integers
     max_memory_used_mb: Integers
     init_us: Integers
     restore_us: Integers
-    is_timeout: Flags
-    is_error: Flags
-    resets: Flags
+    outcome: Integers
     ids: Words
 
     def __len__(self) -> int:
-        return len(self.ms)
+        return len(self.duration_us)
 
     @classmethod
-    def of(cls, columns: _Columns, odd: Sequence[_OddReport], odd_streams: Sequence[int]) -> _Rows:
-        regular = len(columns.whole("line"))
+    def of(cls, columns: _Columns, odd: Sequence[_OddReport]) -> _Rows:
         lines = [report.line for report in odd]
-
-        def whole(name: str, values: Sequence[int]) -> Integers:
-            found = columns.whole(name)
-            return np.concatenate([found, np.array(values, np.int64)]) if odd else found
-
-        def flags(values: Sequence[bool]) -> Flags:
-            return np.concatenate([np.zeros(regular, np.bool_), np.array(values, np.bool_)])
-
-        is_timeout = [line.status == "timeout" for line in lines]
-        failed = [line.status is not None or line.error_type is not None for line in lines]
+        values = {
+            "duration_us": [report.duration_us for report in odd],
+            "billed_ms": [_or_less(line.billed_duration_ms) for line in lines],
+            "memory_size_mb": [_or_less(line.memory_size_mb) for line in lines],
+            "max_memory_used_mb": [_or_less(line.max_memory_used_mb) for line in lines],
+            "init_us": [report.init_us for report in odd],
+            "restore_us": [report.restore_us for report in odd],
+            "outcome": [outcome_number(line.status, line.error_type) for line in lines],
+        }
+        found = {name: columns.whole(name) for name in values}
+        if odd:
+            found = {name: np.concatenate([found[name], np.array(values[name], np.int64)]) for name in values}
         ids = columns.whole("ids", np.uint64, 5)
-        if len(ids) or not regular:
-            ids = np.concatenate([ids, np.array([_words(report.id_bytes) for report in odd], np.uint64).reshape(-1, 5)])
-        return cls(
-            ms=whole("ms", [report.event.timestamp_ms or 0 for report in odd]),
-            stream=whole("stream", odd_streams),
-            duration_us=whole("duration_us", [report.duration_us for report in odd]),
-            billed_ms=whole("billed_ms", [_or_less(line.billed_duration_ms) for line in lines]),
-            memory_size_mb=whole("memory_size_mb", [_or_less(line.memory_size_mb) for line in lines]),
-            max_memory_used_mb=whole("max_memory_used_mb", [_or_less(line.max_memory_used_mb) for line in lines]),
-            init_us=whole("init_us", [report.init_us for report in odd]),
-            restore_us=np.concatenate(
-                [np.full(regular, -1, np.int64), np.array([report.restore_us for report in odd], np.int64)]
-            ),
-            is_timeout=flags(is_timeout),
-            is_error=flags([bad and not late for bad, late in zip(failed, is_timeout, strict=True)]),
-            resets=flags([resets(line) for line in lines]),
-            ids=ids,
-        )
+        return cls(**found, ids=np.concatenate([ids, _id_rows(odd)]) if odd else ids)
 
     def take(self, rows: Integers) -> _Rows:
         """Some of the rows, without their ids."""
@@ -501,24 +474,41 @@ class _Rows:
         return _Rows(**columns, ids=self.ids[:0])
 
     def line(self, row: int) -> ReportLine:
-        """The REPORT line of a row that was regular: it has no status and no Restore Duration."""
-        init_us = int(self.init_us[row])
+        """The REPORT line of a row, with all that tells its kind."""
+        status, error_type = OUTCOMES[self.outcome[row]]
         return ReportLine(
             _id_text(self.ids[row]),
             int(self.duration_us[row]) / 1000,
             int(self.billed_ms[row]),
             int(self.memory_size_mb[row]),
             int(self.max_memory_used_mb[row]),
-            None if init_us < 0 else init_us / 1000,
+            _ms(int(self.init_us[row])),
+            _ms(int(self.restore_us[row])),
+            None,
+            status,
+            error_type,
         )
 
+    @property
+    def resets(self) -> Flags:
+        """Whether the environment's next invocation has an init again; as in `coldstarts.invocations`."""
+        told = [
+            status in RESETTING_STATUSES and not (error_type or "").startswith(KEEPING_ERROR_TYPES)
+            for status, error_type in OUTCOMES
+        ]
+        return np.array(told, np.bool_)[self.outcome]
 
-def resets(line: ReportLine) -> bool:
-    """Whether the environment's next invocation has an init again; as in `coldstarts.invocations`."""
-    return line.status in RESETTING_STATUSES and not (line.error_type or "").startswith(KEEPING_ERROR_TYPES)
+    @property
+    def is_timeout(self) -> Flags:
+        return np.array([status == "timeout" for status, _ in OUTCOMES], np.bool_)[self.outcome]
+
+    @property
+    def is_error(self) -> Flags:
+        told = [status != "timeout" and (status, error_type) != (None, None) for status, error_type in OUTCOMES]
+        return np.array(told, np.bool_)[self.outcome]
 
 
-def _group_part(rows: _Rows, bins: Integers, kinds: np.ndarray | None) -> GroupPart:
+def _group_part(rows: _Rows, bins: Integers, kinds: Codes | None) -> GroupPart:
     """The part of one group. Without kinds every Init Duration counts as one."""
     base = bins.astype(np.uint64) << U(32)
     has_init, is_restored = rows.init_us >= 0, rows.restore_us >= 0
@@ -588,5 +578,18 @@ def _words(id_bytes: bytes) -> np.ndarray:
     return np.frombuffer(b"\0\0\0" + id_bytes.ljust(37, b"\0"), "<u8")
 
 
+def _id_rows(odd: Sequence[_OddReport]) -> Words:
+    return np.array([_words(report.id_bytes) for report in odd], np.uint64).reshape(-1, 5)
+
+
 def _id_text(words: Words) -> str:
     return words.tobytes()[3:39].decode("ascii")
+
+
+def _text(word: np.uint64) -> str:
+    """The characters of a word."""
+    return int(word).to_bytes(8, "little").rstrip(b"\0").decode("ascii")
+
+
+def _ms(us: int) -> float | None:
+    return None if us < 0 else us / 1000
