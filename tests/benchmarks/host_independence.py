@@ -49,7 +49,7 @@ class Row:
 
 
 def main() -> None:
-    for clock in (sys.argv[1:] or ("virtual", "wall")):
+    for clock in sys.argv[1:] or ("virtual", "wall"):
         rows = [measure(clock, condition) for condition in CONDITIONS if condition.cores <= (os.cpu_count() or 1)]
         show(clock, rows)
 
