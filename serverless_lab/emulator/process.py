@@ -35,7 +35,7 @@ SAMPLE_FRAME = 0x1AB05A4D
 """Type of the frame in which it tells what its measuring thread (the frame's number, or 0) measured."""
 _SAMPLE = struct.Struct(">III")
 
-_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class RuntimeProcess:
         self.started_ns = time.monotonic_ns()
         try:
             self._process = subprocess.Popen(
-                [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(_BOOTSTRAP), json.dumps(settings)],
+                [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(BOOTSTRAP), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
@@ -409,7 +409,7 @@ def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample
     read, write = os.pipe()
     try:
         settings = json.dumps({"sys_path": sys_path, "handler": "", "tmp": None, "virtual": True, "reference": True})
-        command = [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(_BOOTSTRAP), settings]
+        command = [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(BOOTSTRAP), settings]
         environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:0", "_LAMBDA_TELEMETRY_LOG_FD": str(write)}
         subprocess.run(command, pass_fds=(write,), env=environment, check=True, capture_output=True)
         frames = os.read(read, 1 << 16)
@@ -434,5 +434,5 @@ def can_have_private_tmp(interpreter: Path, folder: Path) -> bool:
     if sys.platform != "linux":
         return False
     settings = json.dumps({"tmp": str(folder), "probe": True})
-    command = [str(interpreter), "-I", "-S", "-B", str(_BOOTSTRAP), settings]
+    command = [str(interpreter), "-I", "-S", "-B", str(BOOTSTRAP), settings]
     return subprocess.run(command, capture_output=True, env={}, check=False).returncode == 0
