@@ -9,6 +9,8 @@ All pages were read in November 2026.
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 INIT_TIMEOUT_MS = 10_000  # on-demand; then init is repeated in the Invoke phase, under the function timeout
 
+PROVISIONED_INIT_TIMEOUT_MS = 900_000  # of provisioned concurrency; the same page
+
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 FUNCTION_TIMEOUT_DEFAULT_S = 3
 
@@ -20,6 +22,20 @@ IDLE_LIFETIME_MS = 600_000
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
 ACCOUNT_CONCURRENCY = 1_000  # per Region; new accounts may have less
+UNRESERVED_CONCURRENCY_MIN = 100  # stays for functions without reserved or provisioned concurrency
+REQUESTS_PER_SECOND_PER_CONCURRENCY = 10  # of the account, of a function's reserved and of provisioned concurrency
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html (refilled continuously, not accrued)
+SCALING_RATE_ENVIRONMENTS = 1_000  # per function, every SCALING_RATE_PERIOD_MS
+SCALING_RATE_PERIOD_MS = 10_000
+
+# measured: https://github.com/localstack/localstack, tests/aws/services/lambda_/test_lambda.py, on AWS: six log streams
+# of an init that always fails, for one provisioned environment
+PROVISIONED_INIT_ATTEMPTS = 6
+
+# recorded: the `Retry-After` header of a 429 in https://github.com/localstack/localstack and botocore's model name it;
+# assumed: its value
+RETRY_AFTER_S = 1
 
 # Lambda: size ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,17 @@ class StartEnvironment:
 
 
 @dataclass(frozen=True)
+class ProvisionEnvironment:
+    """Run the Init phase of a new environment of provisioned concurrency, which no request waits for.
+
+    Answer with InitCompleted or InitFailed.
+    """
+
+    environment_id: EnvironmentId
+    function: FunctionVersion
+
+
+@dataclass(frozen=True)
 class SendInvoke:
     """Run the Invoke phase; answer with InvokeCompleted or InvokeCrashed.
 
@@ -49,4 +60,4 @@ class SetTimer:
     at_ms: float
 
 
-Command: TypeAlias = StartEnvironment | SendInvoke | Throttle | StopEnvironment | SetTimer
+Command: TypeAlias = StartEnvironment | ProvisionEnvironment | SendInvoke | Throttle | StopEnvironment | SetTimer

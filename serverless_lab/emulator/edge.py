@@ -31,6 +31,9 @@ _INVOKE_PATH = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 
 _ENVIRONMENT_KEY = re.compile(rb"Credential=ASIA([0-9A-F]{16})/\d+/[^/]+/([^/]+)/")
 
+_EXECUTED_VERSION = b"x-amz-executed-version"
+"""Of an alias with weights only the invocation itself knows it."""
+
 _LOCAL_NAMES = ("localhost", "localhost.localstack.cloud")
 """Names that are this machine by definition (RFC 6761) or by LocalStack's DNS; names below them too."""
 
@@ -227,6 +230,8 @@ def _ids(edge: EdgeRequest) -> list[tuple[bytes, bytes]]:
     found = [(FUNCTION_REQUEST_ID_HEADER.encode(), edge.function_request_id.encode())]
     if edge.invoke_api:
         found.append((b"x-amzn-requestid", edge.function_request_id.encode()))
+    if edge.raw_payload and edge.executed_version is not None:
+        found.append((_EXECUTED_VERSION, edge.executed_version.encode()))
     if edge.environment_id is not None:
         found.append((ENVIRONMENT_ID_HEADER.encode(), edge.environment_id.encode()))
     return found
@@ -236,7 +241,8 @@ def _without_request_id(headers: list[tuple[bytes, bytes]], edge: EdgeRequest) -
     """An Invoke is answered under the function's own request id; API Gateway keeps its own."""
     if not (edge.invoke_api and edge.invoked):
         return headers
-    return [(name, value) for name, value in headers if name.lower() != b"x-amzn-requestid"]
+    ours = {b"x-amzn-requestid", *([_EXECUTED_VERSION] if edge.raw_payload and edge.executed_version else [])}
+    return [(name, value) for name, value in headers if name.lower() not in ours]
 
 
 def _decoded_context(value: bytes) -> str | None:

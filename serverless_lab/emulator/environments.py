@@ -128,6 +128,7 @@ class ExecutionEnvironment:
         variables: the process's whole environment.
         clock: for the calendar times in the log.
         write_log: appends to its log stream.
+        provisioned: whether it is one of provisioned concurrency, which initialises ahead of any request.
     """
 
     def __init__(
@@ -138,12 +139,14 @@ class ExecutionEnvironment:
         variables: dict[str, str],
         clock: Clock,
         write_log: WriteLog,
+        provisioned: bool = False,
     ) -> None:
         self.environment_id = environment_id
         self.function = function
         self._settings = settings
         self._clock = clock
         self._write_log = write_log
+        self.provisioned = provisioned
         self._home = settings.work / "environments" / environment_id
         tmp = self._home / "tmp"
         tmp.mkdir(parents=True)
@@ -162,11 +165,17 @@ class ExecutionEnvironment:
         self._phase = _Phase(meter, self._clock)
         version, arn = self._settings.runtime_version, self._settings.runtime_version_arn
         self._write_log([(self._phase.epoch_ms(0), render_init_start(version, arn))])
-        failure, duration_ms = self._start_runtime(quotas.INIT_TIMEOUT_MS, None)
+        limit_ms = quotas.PROVISIONED_INIT_TIMEOUT_MS if self.provisioned else quotas.INIT_TIMEOUT_MS
+        failure, duration_ms = self._start_runtime(limit_ms, None)
         events = self._output_events(duration_ms)
         if failure is None:
             self._init_duration_ms = duration_ms
             self.peak_memory_mb()
+            if self.provisioned:
+                # documented: provisioned concurrency tells of every init, on-demand only of one that failed
+                # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
+                report = InitReport(duration_ms)
+                events.append((self._phase.epoch_ms(duration_ms), render_init_report(report)))
         else:
             report = InitReport(duration_ms, "init", failure.status, failure.error_type)
             events.append((self._phase.epoch_ms(duration_ms), render_init_report(report)))
@@ -337,10 +346,13 @@ class ExecutionEnvironment:
             payload, function_error = failure.payload, "Unhandled"
             self._drop_process()
         init_ms, self._init_duration_ms = self._init_duration_ms, None
+        # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
+        # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
+        billed_init_ms = 0.0 if self.provisioned else init_ms or 0.0
         report = ReportLine(
             request_id=request.request_id,
             duration_ms=round(duration_ms, 2),
-            billed_duration_ms=math.ceil(round(round(duration_ms, 2) + round(init_ms or 0.0, 2), 2)),
+            billed_duration_ms=math.ceil(round(round(duration_ms, 2) + round(billed_init_ms, 2), 2)),
             memory_size_mb=self.function.memory_size_mb,
             max_memory_used_mb=memory_mb,
             init_duration_ms=None if init_ms is None else round(init_ms, 2),

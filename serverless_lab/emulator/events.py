@@ -10,8 +10,11 @@ from serverless_lab.emulator.model import EnvironmentId, FunctionVersion, Reques
 
 @dataclass(frozen=True)
 class InvokeReceived:
+    """`synchronous`: somebody waits for the answer, so the limits on requests per second hold."""
+
     request_id: RequestId
     function: FunctionVersion
+    synchronous: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,20 @@ class ReservedConcurrencySet:
     reserved: int | None
 
 
+@dataclass(frozen=True)
+class ProvisionedConcurrencySet:
+    """How many environments an alias or version keeps initialised, and of which version; 0 takes them away.
+
+    `qualifier` is the alias's name or the version's number. The same pair with another `function` is an alias that has
+    moved.
+    """
+
+    name: str
+    qualifier: str
+    function: FunctionVersion
+    requested: int
+
+
 Event: TypeAlias = (
     InvokeReceived
     | InitCompleted
@@ -70,4 +87,5 @@ Event: TypeAlias = (
     | TimerFired
     | FunctionRemoved
     | ReservedConcurrencySet
+    | ProvisionedConcurrencySet
 )

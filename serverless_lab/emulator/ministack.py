@@ -1,4 +1,4 @@
-"""What stands between MiniStack and us: with `ministack_time`, the only module that knows it.
+"""What stands between MiniStack and us: with `ministack_time` and `ministack_versions`, all that knows it.
 
 MiniStack (https://github.com/ministackorg/ministack) serves every AWS service but the execution of functions. It runs
 in this process as an ASGI app, and a few of its functions are replaced by ours:
@@ -35,11 +35,15 @@ from serverless_lab.emulator.environments import (
     RuntimeSettings,
 )
 from serverless_lab.emulator.ministack_time import carried_actor
+from serverless_lab.emulator.ministack_versions import Versions, reserved_of
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.errors import BadInput
 
 ACCOUNT_ID = "000000000000"
+
+ON_DEMAND, PROVISIONED = "on-demand", "provisioned-concurrency"
+"""Values of AWS_LAMBDA_INITIALIZATION_TYPE."""
 
 SETTINGS = {
     "MINISTACK_HOST": "localhost",
@@ -65,6 +69,7 @@ class EdgeRequest:
     client_context: str | None = None
     function_request_id: str | None = None
     environment_id: str | None = None
+    executed_version: str | None = None
     invoked: bool = False
     actor: Actor | None = None
     on_end: Callable[[Actor], None] | None = None
@@ -96,6 +101,8 @@ class Adapter:
         clock: time of log events.
         endpoint_url: what functions are given as AWS_ENDPOINT_URL.
         new_request_id: gives a fresh request id.
+        account_concurrency: the account's limit.
+        seed: of the choice between the two versions of an alias with weights.
     """
 
     plane: LambdaPlane
@@ -104,7 +111,19 @@ class Adapter:
     clock: Clock
     endpoint_url: str
     new_request_id: Callable[[], str]
+    account_concurrency: int = quotas.ACCOUNT_CONCURRENCY
+    seed: int = 0
     _settings: dict[str, FunctionSettings] = field(default_factory=dict)
+    _versions: Versions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._versions = Versions(
+            self.plane,
+            self.account_concurrency,
+            self.seed,
+            self._function,
+            lambda environment_id, function: self._environment(environment_id, function, PROVISIONED),
+        )
 
     def install(self) -> Callable[..., Awaitable[None]]:
         """Replace MiniStack's executor; gives MiniStack's ASGI app."""
@@ -120,6 +139,7 @@ class Adapter:
             apigateway_v1._invoke_lambda_proxy_v1, self.clock
         )
         apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
+        self._versions.install()
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
         found: Callable[..., Awaitable[None]] = app.app
@@ -137,6 +157,7 @@ class Adapter:
             if edge.invoke_api and edge.function_request_id is not None:
                 request_id = edge.function_request_id
             edge.function_request_id = request_id
+        func, config = self._versions.serving(func, config)
         try:
             version, settings = self._function(func, config)
         except BadInput as problem:
@@ -153,7 +174,11 @@ class Adapter:
         actor = own or carrier or self.clock.enter()
         try:
             carried = self.plane.invoke(
-                version, request, lambda chosen_id: self._environment(chosen_id, settings), actor
+                version,
+                request,
+                lambda chosen_id: self._environment(chosen_id, settings),
+                actor,
+                synchronous=edge is not None and first and (edge.raw_payload or not edge.invoke_api),
             )
         finally:
             if edge is not None and first:
@@ -164,6 +189,7 @@ class Adapter:
             return _throttled(carried)
         if edge is not None and first:
             edge.environment_id = carried.environment_id
+            edge.executed_version = version.version
         outcome = carried.outcome
         raw = edge is not None and first and edge.raw_payload
         result: dict[str, Any] = {"body": outcome.payload if raw else _parsed(outcome.payload)}
@@ -174,6 +200,7 @@ class Adapter:
 
     def _invalidate(self, name: str, qualifier: str | None = None, **scope: Any) -> None:
         self.plane.recycle(name, qualifier)
+        self._versions.follow()
 
     # What MiniStack knows, in our words ----------------------------------------------------------------------------
 
@@ -215,24 +242,28 @@ class Adapter:
 
         reserved = {}
         for name in list(lambda_svc._functions):
-            value = (lambda_svc._functions.get(name) or {}).get("concurrency")
-            if isinstance(value, dict):
-                value = value.get("ReservedConcurrentExecutions")
+            value = reserved_of(lambda_svc._functions.get(name) or {})
             if value is not None:
-                reserved[name] = int(value)
+                reserved[name] = value
         self.plane.set_reserved_concurrency(reserved)
 
-    def _environment(self, environment_id: str, function: FunctionSettings) -> ExecutionEnvironment:
+    def _environment(
+        self, environment_id: str, function: FunctionSettings, initialization_type: str = ON_DEMAND
+    ) -> ExecutionEnvironment:
         from ministack.core.responses import get_region
 
         stream = log_stream_name(self.clock.epoch_ms(), function, environment_id)
+        variables = process_variables(
+            function, self.runtime, environment_id, stream, get_region(), self.endpoint_url, initialization_type
+        )
         return ExecutionEnvironment(
             environment_id,
             function,
             self.runtime,
-            process_variables(function, self.runtime, environment_id, stream, get_region(), self.endpoint_url),
+            variables,
             self.clock,
             lambda events: append_log(function.log_group, stream, events),
+            provisioned=initialization_type == PROVISIONED,
         )
 
 
@@ -243,6 +274,7 @@ def process_variables(
     log_stream: str,
     region: str,
     endpoint_url: str,
+    initialization_type: str = ON_DEMAND,
 ) -> dict[str, str]:
     """The whole environment of a runtime process: what Lambda sets, and the function's own variables.
 
@@ -257,7 +289,7 @@ def process_variables(
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size_mb),
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
         "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_ACCESS_KEY_ID": "ASIA" + environment_id[:16].upper(),

@@ -28,6 +28,9 @@ class ThrottleReason(Enum):
 
     RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
     ACCOUNT = "ConcurrentInvocationLimitExceeded"
+    """The account's concurrency, or (assumed: AWS does not say) the scaling rate."""
+    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
+    RATE = "FunctionInvocationRateLimitExceeded"
 
 
 @dataclass(frozen=True)

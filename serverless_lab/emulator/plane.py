@@ -1,8 +1,9 @@
 """The Lambda plane: carries out what the scheduler decides, with real processes.
 
 Every invocation comes in on a thread of its own and is carried by it from end to end: it asks the scheduler, runs the
-Init phase of the environment that was started for it, runs the Invoke phase and reports back. One lock guards the
-scheduler; nothing slow happens under it.
+Init phase of the environment that was started for it, runs the Invoke phase and reports back. The Init phase of a
+provisioned environment, which no invocation waits for, has a thread of its own. One lock guards the scheduler; nothing
+slow happens under it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serverless_lab import quotas
+from serverless_lab.emulator.allocation import AllocationCounts, AllocationStatus
 from serverless_lab.emulator.clock import Actor, Clock
-from serverless_lab.emulator.commands import Command, SendInvoke, SetTimer, StartEnvironment, StopEnvironment, Throttle
+from serverless_lab.emulator.commands import (
+    Command,
+    ProvisionEnvironment,
+    SendInvoke,
+    SetTimer,
+    StartEnvironment,
+    StopEnvironment,
+    Throttle,
+)
 from serverless_lab.emulator.environments import ExecutionEnvironment, InvokeOutcome, InvokeRequest
 from serverless_lab.emulator.events import (
     Event,
@@ -24,6 +34,7 @@ from serverless_lab.emulator.events import (
     InvokeCompleted,
     InvokeCrashed,
     InvokeReceived,
+    ProvisionedConcurrencySet,
     ReservedConcurrencySet,
     TimerFired,
 )
@@ -68,18 +79,26 @@ class LambdaPlane:
         self._scheduler = scheduler
         self._clock = clock
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._makers: dict[FunctionVersion, tuple[MakeEnvironment, contextvars.Context]] = {}
         self._tickets: dict[str, _Ticket] = {}
         self._environments: dict[EnvironmentId, ExecutionEnvironment] = {}
         self._reserved: dict[str, int] = {}
 
     def invoke(
-        self, function: FunctionVersion, request: InvokeRequest, make_environment: MakeEnvironment, actor: Actor
+        self,
+        function: FunctionVersion,
+        request: InvokeRequest,
+        make_environment: MakeEnvironment,
+        actor: Actor,
+        *,
+        synchronous: bool = True,
     ) -> Carried | ThrottleReason:
         """Carry one invocation; returns when it has ended, with its log written and `actor` at its end."""
         ticket = _Ticket(request, make_environment, actor)
         self._tickets[request.request_id] = ticket
         try:
-            self._tell(InvokeReceived(request.request_id, function), actor.at_ms)
+            self._tell(InvokeReceived(request.request_id, function, synchronous), actor.at_ms)
             if ticket.start is not None and self._scheduler.options.waiting_takes_freed:
                 starter = self._clock.enter(actor.at_ms)
                 context = contextvars.copy_context()
@@ -112,6 +131,35 @@ class LambdaPlane:
             self._tell(ReservedConcurrencySet(name, reserved.get(name)), self._clock.now_ms())
         self._reserved = reserved
 
+    def provision(
+        self,
+        qualifier: str,
+        function: FunctionVersion,
+        requested: int,
+        make_environment: MakeEnvironment | None = None,
+    ) -> None:
+        """Keep `requested` environments of `function` initialised for one of its aliases or versions; 0 ends that.
+
+        They are made, and write their log, in the caller's context.
+        """
+        if make_environment is not None:
+            self._makers[function] = make_environment, contextvars.copy_context()
+        self._tell(ProvisionedConcurrencySet(function.name, qualifier, function, requested), self._clock.now_ms())
+
+    def provisioned(self, name: str, qualifier: str) -> AllocationCounts | None:
+        """How far the provisioned concurrency of an alias or version has come; None where there is none."""
+        with self._lock:
+            return self._scheduler.allocation(name, qualifier)
+
+    def wait_until_provisioned(self, name: str, qualifier: str) -> AllocationCounts | None:
+        """As `provisioned`, when all environments that were asked for have initialised, or that has failed."""
+        with self._lock:
+            while True:
+                found = self._scheduler.allocation(name, qualifier)
+                if found is None or found.status is not AllocationStatus.IN_PROGRESS:
+                    return found
+                self._changed.wait()
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Environments by function name and state."""
         found: dict[str, dict[str, int]] = {}
@@ -126,6 +174,23 @@ class LambdaPlane:
         with self._lock:
             environments = list(self._environments.values())
         return {item.environment_id: (item.function.name, item.peak_memory_mb()) for item in environments}
+
+    def _run_provisioned(self, command: ProvisionEnvironment, actor: Actor) -> None:
+        ended: Event = InitFailed(command.environment_id)
+        try:
+            environment = self._makers[command.function][0](command.environment_id)
+            with self._lock:
+                self._environments[command.environment_id] = environment
+            # measured: no more CPU than in an invocation (Datadog's lambda-extension, pull request 700; see quotas).
+            share = vcpus(environment.function.memory_size_mb)
+            with actor.job(init=True, vcpus=share, key=command.environment_id) as meter:
+                outcome = environment.init(meter)
+            actor.sleep_until(meter.start_ms + outcome.duration_ms)
+            if outcome.succeeded:
+                ended = InitCompleted(command.environment_id)
+        finally:
+            self._tell(ended, actor.at_ms)
+            actor.leave()
 
     def _run_init(self, start: StartEnvironment, ticket: _Ticket, actor: Actor) -> None:
         environment = ticket.make_environment(start.environment_id)
@@ -157,11 +222,16 @@ class LambdaPlane:
         with self._lock:
             for command in self._scheduler.handle(event, at_ms):
                 self._carry_out(command, at_ms)
+            self._changed.notify_all()
 
     def _carry_out(self, command: Command, at_ms: float) -> None:
         match command:
             case StartEnvironment(request_id=request_id):
                 self._tickets[request_id].start = command
+            case ProvisionEnvironment():
+                context = self._makers[command.function][1].copy()
+                arguments = self._run_provisioned, command, self._clock.enter(at_ms)
+                threading.Thread(target=context.run, args=arguments, daemon=True).start()
             case SendInvoke(request_id=request_id):
                 ticket = self._tickets[request_id]
                 ticket.invoke = command
@@ -173,8 +243,9 @@ class LambdaPlane:
                 ticket.throttled = reason
                 ticket.decided.set()
             case StopEnvironment(environment_id=environment_id):
-                environment = self._environments.pop(environment_id)
-                threading.Thread(target=environment.stop, name="lab-stop").start()
+                environment = self._environments.pop(environment_id, None)
+                if environment is not None:  # else it could not even be made
+                    threading.Thread(target=environment.stop, name="lab-stop").start()
             case SetTimer(environment_id=environment_id, at_ms=due_ms):
                 self._clock.call_at(due_ms, lambda now_ms: self._tell(TimerFired(environment_id), now_ms), lazy=True)
 

@@ -110,6 +110,8 @@ def _serve(
         clock=clock,
         endpoint_url=f"http://127.0.0.1:{port}",
         new_request_id=lambda: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+        account_concurrency=options.account_concurrency,
+        seed=chance.getrandbits(64),
     )
     started_at = time.time()
 
