@@ -4,7 +4,8 @@
     .lab/emulator.json        the embedded emulator of this directory: process, port, instance id
     .lab/emulator.log         what it printed
     .lab/build/               zips, by content
-    .lab/runs/<id>/           one folder a run: manifest.json, requests.parquet, invocations.parquet, Locust's own files
+    .lab/runs/<id>/           one folder a run: manifest.json, requests.parquet, invocations.parquet, report.html,
+                              Locust's own files
     .lab/runs/last            the id of the last run
 
 Files are written whole and moved into place, so a reader never sees half of one. No credential is ever written here.
@@ -192,7 +193,7 @@ def write_text(path: Path, text: str) -> None:
     """Put `text` into `path` in one step: either the old content is there or the new, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
+    draft.write_text(text, encoding="utf-8")
     draft.replace(path)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from serverless_lab.cli import watch
 from serverless_lab.cli.options import AsJson, Profile, RunId, say, stdout_console
+from serverless_lab.cli.pages import check_page, write_pages
 from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
 
@@ -86,6 +87,9 @@ def report(
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a row per function and time bin as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the report with its charts to one HTML file as well.")
+    ] = None,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", help="Write the single invocations to a Parquet file as well.")
     ] = None,
@@ -103,9 +107,10 @@ def report(
     Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
     how long their inits took, and what the client saw. Without a file, the log of the last run is read; files may come
     from anywhere: consoles, exports, `aws logs tail`, in any mixture. The exit code is 3 when a gate fails; a gate on
-    what the log does not tell is an error. docs/gates.md has the gates and a CI example.
+    what the log does not tell is an error. docs/gates.md has the gates and a CI example. A run's report is put into its
+    folder as well, as report.html.
 
-    Example: lab coldstarts report logs/ --by function --fail-if 'cold_rate > 5%'
+    Example: lab coldstarts report logs/ --html report.html --fail-if 'cold_rate > 5%'
     """
     from serverless_lab.coldstarts.groups import checked_dimensions
 
@@ -118,6 +123,9 @@ def report(
         raise typer.BadParameter("--junit has the outcome of gates: name --fail-if or --baseline")
     allowed = None if tolerance is None else _share(tolerance)
     summary_file = _summary_file() if github_summary else None
+    if html is not None:
+        check_page(html)
+    run_folder: Path | None = None
     bin_ms = None if bin_width is None else _bin_ms(bin_width)
     dimensions = checked_dimensions(by or [])
     if paths:
@@ -138,7 +146,8 @@ def report(
     else:
         if log_format is not None or function is not None or since is not None or until is not None:
             raise typer.BadParameter("--format, --function, --since and --until are for files: name one")
-        found = _run_report(run, profile, refresh, bin_ms, dimensions)
+        run_folder = Project().run(run)
+        found = _run_report(run_folder, profile, refresh, bin_ms, dimensions)
     judgement = _judge(found, gates, baseline, allowed, fail_on_regression, profile)
     if parquet is not None and found.saved is not None:
         _write_parquet(parquet, found)
@@ -146,6 +155,8 @@ def report(
         from serverless_lab.reporting.junit import junit_xml
 
         _write(junit, junit_xml(judgement))
+    if html is not None or run_folder is not None:
+        write_pages(found, judgement, run_folder=run_folder, to=html)
     if summary_file is not None:
         from serverless_lab.reporting.markdown import markdown_text
 
@@ -174,13 +185,11 @@ def schema(as_json: AsJson = False) -> None:
 
 
 def _run_report(
-    run: str | None, profile: str | None, refresh: bool = False, bin_ms: int | None = None, by: tuple[str, ...] = ()
+    folder: Path, profile: str | None, refresh: bool = False, bin_ms: int | None = None, by: tuple[str, ...] = ()
 ) -> ColdStartReport:
     from serverless_lab.coldstarts.runs import build_report
 
-    project = Project()
-    folder = project.run(run)
-    target = target_of_run(project, folder, profile)
+    target = target_of_run(Project(), folder, profile)
     return build_report(run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by)
 
 
@@ -217,7 +226,7 @@ def _judge(
             before = read_baseline(Path(baseline))
         else:
             try:
-                before = baseline_of(_run_report(baseline, profile), f"run {baseline}")
+                before = baseline_of(_run_report(Project().run(baseline), profile), f"run {baseline}")
             except BadInput as error:
                 raise BadInput(f"--baseline: no file `{baseline}`, and {error.message}", hint=error.hint) from error
         comparison = compare(report, before, tolerance=TOLERANCE if tolerance is None else tolerance)

@@ -18,6 +18,7 @@ from serverless_lab.cli.options import (
     say,
     stdout_console,
 )
+from serverless_lab.cli.pages import write_pages
 from serverless_lab.project import Project
 
 
@@ -71,6 +72,7 @@ def run_all(
     check_finished(project, result)
     _, target = living_deployment(project, profile=profile)
     report = build_report(run_folder=result.run_folder, target=target)
+    write_pages(report, None, run_folder=result.run_folder)
     if as_json:
         found = {"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()}
         typer.echo(dumps(found))

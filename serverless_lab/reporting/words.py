@@ -223,7 +223,7 @@ def rate_text(rate: Rate) -> str:
     if rate.count is None or rate.rate is None or rate.interval is None:
         return ABSENT
     low, high = rate.interval
-    return f"{rate.count:,} of {rate.n:,}, {_percent(rate.rate)} % [{_percent(low)}, {_percent(high)}]"
+    return f"{rate.count:,} of {rate.n:,}, {percent(rate.rate)} % [{percent(low)}, {percent(high)}]"
 
 
 def ms_text(value: float | None) -> str:
@@ -299,10 +299,10 @@ def _rate_cells(rate: Rate) -> list[str]:
     if rate.rate is None or rate.interval is None:
         return [count, ABSENT, ABSENT]
     low, high = rate.interval
-    return [count, _percent(rate.rate), f"[{_percent(low)}, {_percent(high)}]"]
+    return [count, percent(rate.rate), f"[{percent(low)}, {percent(high)}]"]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     percent = share * 100
     # A rate that is not zero must not look like zero.
     return f"{percent:.2g}" if 0 < percent < 0.05 else f"{percent:.1f}"

@@ -23,6 +23,7 @@ from tests.coldstarts.runs import MAIL, ORDERS, story
 from tests.coldstarts.schema import SCHEMA, problems
 from tests.coldstarts.story import T0, Environment
 from tests.coldstarts.story_files import write_logs
+from tests.reporting.pages import embedded
 
 pytestmark = pytest.mark.process
 
@@ -97,6 +98,41 @@ def test_what_cannot_be_read_is_refused_with_a_way_out(
     answer = lab.refused("coldstarts", "report", *words)
     assert error in answer.error
     assert hint in answer.hint
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_log_files_become_a_page_beside_the_table(lab: Lab, logs: Path) -> None:
+    answer = lab("coldstarts", "report", "logs", "--html", "page.html", "--fail-if", "cold_rate > 50%", "--json")
+    assert answer.err == "HTML report: page.html\n"
+    assert embedded((lab.directory / "page.html").read_text(encoding="utf-8")) == answer.json
+    assert [path.name for path in lab.directory.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_page_that_has_no_place_is_refused_before_anything_is_read(lab: Lab, logs: Path) -> None:
+    answer = lab.refused("coldstarts", "report", "nowhere", "--html", "out/page.html")
+    assert "no folder out" in answer.error and "mkdir -p out" in answer.hint
+    assert "logs is a folder" in lab.refused("coldstarts", "report", "logs", "--html", "logs").error
+    assert not (lab.directory / "out").exists()
+
+
+def test_a_page_is_written_though_a_gate_fails(lab: Lab, logs: Path) -> None:
+    """Who is told that a build failed wants to see why."""
+    answer = lab("coldstarts", "report", "logs", "--html", "page.html", "--fail-if", "cold_rate > 5%", ok=False)
+    assert answer.code == 3
+    assert "FAILED" in (lab.directory / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_runs_page_is_in_its_folder_and_where_it_was_asked_for(deployed: Lab, tmp_path: Path) -> None:
+    answer = deployed("coldstarts", "report", "--html", str(tmp_path / "page.html"), "--json")
+    [in_folder] = deployed.state("runs").glob(f"{answer.json['run_id']}/report.html")
+    assert in_folder.read_text(encoding="utf-8") == (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = embedded(in_folder.read_text(encoding="utf-8"))
+    assert page["client"]["requests"] == answer.json["client"]["requests"] == 40
+    assert page["total"] == answer.json["total"]
+    again = deployed("coldstarts", "report")
+    assert again.err.splitlines()[-1] == f"HTML report: {in_folder}"
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
