@@ -63,7 +63,7 @@ def test_what_another_command_can_use_is_on_stdout_and_words_are_not(deployed: L
     assert "40 of 40 requests" in sent.err
     report = deployed("coldstarts", "report", "--run", folder)
     assert "cold starts" in report.out
-    assert report.err == ""
+    assert report.err == f"HTML report: {folder}/report.html\n"
     csv = deployed("coldstarts", "report", "--csv").out.splitlines()
     assert csv[0].startswith("function,")
     assert len({line.count(",") for line in csv}) == 1
