@@ -9,6 +9,7 @@ from serverless_lab.coldstarts.client import ClientSummary
 from serverless_lab.coldstarts.invocations import UNKNOWN, function_name
 from serverless_lab.coldstarts.names import many, short_names
 from serverless_lab.coldstarts.statistics import Bins, Rate, Summary, began_ms
+from serverless_lab.load.strain import note_of
 
 if TYPE_CHECKING:
     from serverless_lab.coldstarts.frame import SavedInvocations
@@ -28,6 +29,9 @@ def notes_of(
     if manifest.get("complete") is False:
         notes.append("The run did not end by itself: it is not complete.")
     notes.extend(str(problem) for problem in manifest.get("problems") or ())
+    strain = note_of(manifest)
+    if strain is not None:
+        notes.append(strain)
     notes.extend(kind_notes(total, of_files=files is not None))
     notes.extend(_log_notes(saved))
     if saved.unfinished:

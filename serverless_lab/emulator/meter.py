@@ -68,6 +68,10 @@ class Strain:
             self.executed_ms += executed_ms
             self.waited_ms += waited_ms
 
+    def to_json(self) -> dict[str, float]:
+        with self._lock:
+            return {"executed_ms": round(self.executed_ms, 3), "waited_ms": round(self.waited_ms, 3)}
+
 
 class WallMeter:
     """Real time.

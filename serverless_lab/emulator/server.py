@@ -125,6 +125,7 @@ def _serve(
             "tokens": clock.time.tokens if isinstance(clock, VirtualClock) else None,
             "jobs": clock.counts() if isinstance(clock, VirtualClock) else None,
             "cpu_speed": round(1 / clock.speed.scale(), 3) if isinstance(clock, VirtualClock) else None,
+            "strain": clock.strain.to_json() if isinstance(clock, WallClock) else None,
             "started_at_ms": int(started_at * 1000),
             "now_ms": clock.epoch_ms(),
             "private_tmp": runtime.private_tmp,

@@ -23,7 +23,8 @@ class RunManifest:
     `planned` counts requests that the scenario asks for, `sent` those that went out; `late_ms_*` is how late. A figure
     is None where nothing was sent or, with a user's own locustfile, where nobody knows. `functions` holds
     {"logical_id", "name", "log_group"} of each function of the stack; `instance_id` tells an emulator's lifetime.
-    `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late.
+    `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late. `strain` is how
+    much the host held up a run on the wall clock, see `strain.Strain`.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class RunManifest:
     versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     instance_id: str | None = None
+    strain: dict[str, Any] | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

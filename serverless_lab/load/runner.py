@@ -21,14 +21,14 @@ import urllib.request
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
 from serverless_lab.errors import BadInput, LoadError
 from serverless_lab.load import manifest as manifests
-from serverless_lab.load import samples
+from serverless_lab.load import samples, strain
 from serverless_lab.load.arrivals import arrivals, planned_requests
 from serverless_lab.load.manifest import RunManifest
 from serverless_lab.load.templates import Origin, origin
@@ -220,7 +220,9 @@ def run_load(
         "0",
         *_locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port),
     ]
+    end_of_watch = _watch_strain(to, deployment)
     exit_code, interrupted = _run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
+    strained = None if virtual else end_of_watch()
 
     files = samples.row_files(run_folder)
     table = samples.merge(files, run_folder / samples.FILE_NAME)
@@ -246,6 +248,7 @@ def run_load(
         late_ms_p99=figures.late_ms.get("p99"),
         late_ms_max=figures.late_ms.get("max"),
         problems=problems,
+        strain=None if strained is None else asdict(strained),
     )
     final.write(run_folder)
     if follower.crash or (not complete and not interrupted and lost is None):
@@ -320,7 +323,9 @@ def run_locustfile(
     options = _locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
     options += ["--exit-code-on-error", "0", "--json-file", str(stats_file.with_suffix(""))]  # Locust adds .json
     options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
+    end_of_watch = _watch_strain(to, deployment)
     exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: True, cwd=Path.cwd())
+    strained = end_of_watch()
     if exit_code != 0 or not stats_file.is_file():
         raise _crashed(run_folder, exit_code, None)
     ended_at_ms = round(time.time() * 1000)
@@ -345,6 +350,7 @@ def run_locustfile(
         succeeded=sent - failed,
         failed=failed,
         problems=problems,
+        strain=None if strained is None else asdict(strained),
     )
     final.write(run_folder)
     return LoadResult(
@@ -369,6 +375,12 @@ def run_locustfile(
 def emulator_clock(endpoint_url: str) -> str:
     """`virtual` or `wall`: the time an embedded emulator keeps; `wall` when nobody there can tell."""
     return str(_emulator_says(endpoint_url, "status").get("clock", "wall"))
+
+
+def _watch_strain(to: Origin, deployment: Deployment | None) -> Callable[[], strain.Strain | None]:
+    same_host = to.host in ("localhost", "::1") or to.host.startswith("127.")
+    emulator_url = deployment.endpoint_url if deployment is not None and deployment.target == "local" else None
+    return strain.watch(lambda: _emulator_says(emulator_url, "status") if emulator_url else {}, same_host=same_host)
 
 
 def _lost_runs(endpoint_url: str) -> list[str]:

@@ -51,6 +51,8 @@ def measured(code: str, vcpus: float = 1.0, neighbours: int = 0, meters: list[Vi
             loop.wait()
 
 
+TRIES = 5
+
 BURN = """
 begin = time.process_time()
 while time.process_time() - begin < {}:
@@ -124,15 +126,15 @@ def test_threads_that_end_take_no_wait_with_them(neighbours: int):
 
 
 def test_more_than_one_vcpu_helps_threads_that_compute_at_the_same_time_and_nobody_else():
-    """Hashing lets go of the interpreter's lock."""
+    """Hashing lets go of the interpreter's lock. A busy host can only hide that threads ran at the same time."""
     hashing = "import hashlib, threading\ndata = bytes(150_000_000)\n"
     one_thread = hashing + "for _ in range(4):\n    hashlib.sha256(data)"
     threads = hashing + "all = [threading.Thread(target=hashlib.sha256, args=(data,)) for _ in range(4)]\n"
     threads += "for one in all:\n    one.start()\nfor one in all:\n    one.join()"
     alone = measured_with_looks(one_thread, vcpus=4.0)
     assert measured_with_looks(threads, vcpus=1.0) > 0.85 * alone
-    assert measured_with_looks(threads, vcpus=2.0) < 0.7 * alone
-    assert measured_with_looks(threads, vcpus=4.0) < 0.45 * alone
+    assert any(measured_with_looks(threads, vcpus=2.0) < 0.7 * alone for _ in range(TRIES))
+    assert any(measured_with_looks(threads, vcpus=4.0) < 0.45 * alone for _ in range(TRIES))
 
 
 def measured_with_looks(code: str, vcpus: float, neighbours: int = 0) -> float:
