@@ -43,7 +43,17 @@ RETRY_AFTER_S = 1
 MEMORY_DEFAULT_MB = 128
 PAYLOAD_MAX_BYTES = 6 * 1024 * 1024  # request and response of a synchronous invoke, each
 DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES = 250 * 1024 * 1024  # code and layers together
+PAYLOAD_ASYNC_MAX_BYTES = 1024 * 1024  # request of an asynchronous invoke
+PROCESSES_AND_THREADS_MAX = 1_024
 LOG_EVENT_MAX_BYTES = 256 * 1024  # of a line that a function writes; longer ones are cut
+
+# measured: the message of Function.ResponseSizeTooLarge names it, and just so many bytes pass
+# (https://zaccharles.medium.com/deep-dive-lambdas-response-payload-size-limit-8aedba9530ed)
+RESPONSE_MAX_BYTES = 6_291_556
+
+# assumed: Lambda too drops what an environment writes faster than it is stored (platform.logsDropped), at a size that
+# is not published. What an invocation writes beyond this is dropped and counted.
+LOG_BUFFER_MAX_BYTES = 64 * 1024 * 1024
 
 # documented: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_ResponseSyntax
 LOG_RESULT_MAX_BYTES = 4 * 1024  # LogType=Tail

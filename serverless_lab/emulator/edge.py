@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
 
 from serverless_lab import quotas
+from serverless_lab.emulator import payloads
 from serverless_lab.emulator.clock import Clock, VirtualActor, VirtualClock
 from serverless_lab.emulator.generators import GENERATOR, HOLD_ID_HEADER, LATENCY_HEADER, BadArrival, Generators
 from serverless_lab.emulator.ministack import EdgeRequest, edge_request
@@ -134,6 +135,12 @@ class Edge:
             edge.raw_payload = synchronous
             edge.client_context = None if context is None else _decoded_context(context)
             edge.function_request_id = self._new_request_id()
+            refusal, receive = await _read_payload(edge, headers, receive)
+            if refusal is not None:
+                await _refuse_invoke(send, refusal, edge.function_request_id)
+                return
+        trace = headers.get(b"x-amzn-trace-id")
+        edge.trace_header = None if trace is None else trace.decode("latin-1")
 
         async def send_with_ids(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start" and edge.function_request_id is not None:
@@ -201,12 +208,45 @@ def service_latency_ms(signing_name: str) -> float:
 
 
 async def _body(receive: Receive) -> bytes:
-    body = bytearray()
+    return (await _bounded_body(receive, None))[0]
+
+
+async def _bounded_body(receive: Receive, limit: int | None) -> tuple[bytes, int]:
+    """The body and its length; of one longer than `limit` no more than that is kept."""
+    body, length = bytearray(), 0
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        piece = message.get("body", b"")
+        length += len(piece)
+        if limit is None or length <= limit:
+            body += piece
         if not message.get("more_body"):
-            return bytes(body)
+            return bytes(body), length
+
+
+async def _read_payload(
+    edge: EdgeRequest, headers: dict[bytes, bytes], receive: Receive
+) -> tuple[payloads.Refusal | None, Receive]:
+    """Read an Invoke's payload into `edge`: (why it is refused, what gives it again to whoever is next)."""
+    payload, length = await _bounded_body(receive, quotas.PAYLOAD_MAX_BYTES)
+    kind = headers.get(b"x-amz-invocation-type", b"").decode("latin-1")
+    refusal = payloads.too_large(length, kind) or payloads.not_json(payload)
+    edge.payload = payloads.event_bytes(payload)
+    given = False
+
+    async def receive_again() -> dict[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": payload, "more_body": False}
+
+    return refusal, receive_again
+
+
+async def _refuse_invoke(send: Send, refusal: payloads.Refusal, request_id: str) -> None:
+    more = [(b"x-amzn-errortype", refusal.error_type.encode()), (b"x-amzn-requestid", request_id.encode())]
+    await _answer(send, refusal.status, refusal.body, more)
 
 
 @functools.lru_cache(maxsize=256)
@@ -255,8 +295,8 @@ def _decoded_context(value: bytes) -> str | None:
         return None
 
 
-async def _answer(send: Send, status: int, body: Any) -> None:
+async def _answer(send: Send, status: int, body: Any, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
     data = json.dumps(body).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data})

@@ -7,38 +7,31 @@ here, and when the environment ends, is the scheduler's business.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serverless_lab import quotas
-from serverless_lab.emulator import runtime_api
+from serverless_lab.coldstarts.platform_events import InitRuntimeDone, PlatformEvent, RuntimeDone
+from serverless_lab.emulator import outcomes, runtime_api
 from serverless_lab.emulator.clock import Clock
 from serverless_lab.emulator.meter import Meter
-from serverless_lab.emulator.process import Exited, GroupGuard, Heard, RuntimeProcess, TimedOut
+from serverless_lab.emulator.outcomes import Failure
+from serverless_lab.emulator.output import Dropped, Line
+from serverless_lab.emulator.platform_log import ON_DEMAND, LogSettings
+from serverless_lab.emulator.process import Exited, GroupGuard, Heard, OutOfMemory, RuntimeProcess, TimedOut
 from serverless_lab.emulator.runtime_api import Call
-from serverless_lab.report_line import (
-    InitReport,
-    ReportLine,
-    render,
-    render_end,
-    render_init_report,
-    render_init_start,
-    render_start,
-)
+from serverless_lab.emulator.tracing import Trace
+from serverless_lab.report_line import EndLine, InitReport, InitStart, ReportLine, StartLine
 
 WriteLog = Callable[[Iterable[tuple[int, str]]], None]
 """Appends (epoch ms, message) to the environment's log stream."""
 
 _NEXT_PATIENCE_NS = 5_000_000_000
 """How long, for real, a runtime that has answered may take to ask for its next event."""
-
-RESPONSE_TOO_LARGE = 6_291_556
-"""Bytes. As AWS's own message says it; see PAYLOAD_MAX_BYTES for the documented 6 MB."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,9 @@ class FunctionSettings:
     task_root: Path
     layers: tuple[Path, ...]
     variables: tuple[tuple[str, str], ...]
+    logging: LogSettings = field(default_factory=LogSettings)
+    tracing: bool = False
+    """Its TracingConfig is Active."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class InvokeRequest:
     payload: bytes
     function_arn: str
     client_context: str | None = None
-    trace_id: str | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)
@@ -107,15 +103,6 @@ class InitOutcome:
 
     succeeded: bool
     duration_ms: float
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """Why a phase did not end well: as REPORT says it, and the payload its caller gets. A timeout has no error type."""
-
-    status: str
-    error_type: str | None
-    payload: bytes
 
 
 class ExecutionEnvironment:
@@ -149,7 +136,7 @@ class ExecutionEnvironment:
         self.provisioned = provisioned
         self._home = settings.work / "environments" / environment_id
         tmp = self._home / "tmp"
-        tmp.mkdir(parents=True)
+        tmp.mkdir(parents=True, exist_ok=True)
         tmp.chmod(0o1777)
         self._tmp = tmp
         self._variables = variables if settings.private_tmp else {**variables, "TMPDIR": str(tmp)}
@@ -158,28 +145,20 @@ class ExecutionEnvironment:
         self._asked_next = False
         self._init_duration_ms: float | None = None
         self._peak_memory_bytes = 0
-        self._unlogged: list[tuple[int, str]] = []
+        self._unlogged: list[Line] = []
+        self._dropped: Dropped | None = None
+        self._initialization_type = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ON_DEMAND)
 
     def init(self, meter: Meter) -> InitOutcome:
         """Run the Init phase. What failed is told in the log and repeated by the first invoke."""
         self._phase = _Phase(meter, self._clock)
-        version, arn = self._settings.runtime_version, self._settings.runtime_version_arn
-        self._write_log([(self._phase.epoch_ms(0), render_init_start(version, arn))])
+        self._write_log(self._platform_events(0, self._init_start("init")))
         limit_ms = quotas.PROVISIONED_INIT_TIMEOUT_MS if self.provisioned else quotas.INIT_TIMEOUT_MS
         failure, duration_ms = self._start_runtime(limit_ms, None)
         events = self._output_events(duration_ms)
         if failure is None:
             self._init_duration_ms = duration_ms
-            self.peak_memory_mb()
-            if self.provisioned:
-                # documented: provisioned concurrency tells of every init, on-demand only of one that failed
-                # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
-                report = InitReport(duration_ms)
-                events.append((self._phase.epoch_ms(duration_ms), render_init_report(report)))
-        else:
-            report = InitReport(duration_ms, "init", failure.status, failure.error_type)
-            events.append((self._phase.epoch_ms(duration_ms), render_init_report(report)))
-        self._write_log(events)
+        self._write_log([*events, *self._platform_events(duration_ms, *self._init_end("init", duration_ms, failure))])
         return InitOutcome(failure is None, duration_ms)
 
     def invoke(self, request: InvokeRequest, repeat_init: bool, meter: Meter) -> InvokeOutcome:
@@ -189,7 +168,7 @@ class ExecutionEnvironment:
         """
         self._phase = _Phase(meter, self._clock)
         events = self._output_events(0)
-        failure: _Failure | None = None
+        failure: Failure | None = None
         begun_ms = 0.0
         if not repeat_init and self._ready_for_next():
             assert self._process is not None
@@ -197,17 +176,17 @@ class ExecutionEnvironment:
             meter.hear(None, self._process.take_samples(), None)
         else:
             self._drop_process()
+            events += self._platform_events(0, self._init_start("invoke"))
             failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
             events += self._output_events(begun_ms)
-            if failure is not None and failure.status != "timeout":
-                report = InitReport(begun_ms, "invoke", failure.status, failure.error_type)
-                events.append((self._phase.epoch_ms(begun_ms), render_init_report(report)))
-        start_event = (self._phase.epoch_ms(begun_ms), render_start(request.request_id, self.function.version))
-        self._write_log([*events, start_event])
+            events += self._platform_events(begun_ms, *self._init_end("invoke", begun_ms, failure))
+        start = StartLine(request.request_id, self.function.version, request.function_arn)
+        start_events = self._platform_events(begun_ms, start)
+        self._write_log([*events, *start_events])
         payload, duration_ms, function_error = b"null", begun_ms, None
         if failure is None:
             payload, duration_ms, failure, function_error = self._exchange(request)
-        return self._conclude(request, start_event, duration_ms, payload, failure, function_error)
+        return self._conclude(request, start_events, begun_ms, duration_ms, payload, failure, function_error)
 
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
@@ -217,12 +196,13 @@ class ExecutionEnvironment:
     def peak_memory_mb(self) -> int:
         """High-water mark over all its invocations so far, rounded up."""
         if self._process is not None:
-            self._peak_memory_bytes = max(self._peak_memory_bytes, self._process.peak_memory_bytes())
+            self._process.memory.settle()
+            self._peak_memory_bytes = max(self._peak_memory_bytes, self._process.memory.peak_bytes)
         return math.ceil(self._peak_memory_bytes / (1024 * 1024))
 
     # Phases ----------------------------------------------------------------------------------------------------
 
-    def _start_runtime(self, limit_ms: float, request_id: str | None) -> tuple[_Failure | None, float]:
+    def _start_runtime(self, limit_ms: float, request_id: str | None) -> tuple[Failure | None, float]:
         """Start a runtime process and wait until it asks for its first event: (what failed, after how many ms)."""
         function, settings = self.function, self._settings
         sys_path = [str(function.task_root)]
@@ -239,26 +219,27 @@ class ExecutionEnvironment:
             guard=settings.guard,
             niceness=settings.niceness,
             virtual=settings.virtual,
+            memory_size_mb=function.memory_size_mb,
         )
         self._process = process
         self._asked_next = False
         self._phase.meter.begin(process.pid, process.started_ns)
-        init_error: _Failure | None = None
+        init_error: Failure | None = None
         while True:
             heard, duration_ms = self._wait(process, limit_ms, starting=True)
-            if isinstance(heard, TimedOut):
-                failure = self._timeout_failure(request_id)
-                break
-            if isinstance(heard, Exited):
-                failure = init_error or _exit_failure(request_id, heard)
+            if not isinstance(heard, Heard):
+                failure = init_error or self._failure(request_id, heard)
                 break
             route = heard.request.route()
             if route is not None and route[0] is Call.NEXT:
+                if process.has_exceeded_memory():
+                    failure = outcomes.memory_failure(request_id)
+                    break
                 self._asked_next = True
                 return None, duration_ms
             if route is not None and route[0] is Call.INIT_ERROR:
                 error_type = heard.request.headers.get(runtime_api.FUNCTION_ERROR_TYPE_HEADER, "Runtime.Unknown")
-                init_error = _Failure("error", error_type, heard.request.body)
+                init_error = Failure("error", error_type, heard.request.body)
                 process.answer(runtime_api.ACCEPTED)
             else:
                 self._refuse(process, heard)
@@ -267,7 +248,7 @@ class ExecutionEnvironment:
 
     def _wait(
         self, process: RuntimeProcess, limit_ms: float, *, starting: bool
-    ) -> tuple[Heard | Exited | TimedOut, float]:
+    ) -> tuple[Heard | Exited | TimedOut | OutOfMemory, float]:
         """What the process says next within `limit_ms` of this phase, and after how many ms."""
         meter = self._phase.meter
         while True:
@@ -296,7 +277,7 @@ class ExecutionEnvironment:
                 self._refuse(process, heard)
         return True
 
-    def _exchange(self, request: InvokeRequest) -> tuple[bytes, float, _Failure | None, str | None]:
+    def _exchange(self, request: InvokeRequest) -> tuple[bytes, float, Failure | None, str | None]:
         """Hand the event over and hear the answer: (payload, after how many ms, what failed, FunctionError)."""
         process, limit_ms = self._process, self.function.timeout_ms
         assert process is not None
@@ -309,46 +290,51 @@ class ExecutionEnvironment:
                 payload=request.payload,
                 deadline_ms=int(time.time() * 1000 + left_ms),  # the runtime compares it with the host's clock
                 function_arn=request.function_arn,
-                trace_id=request.trace_id,
+                trace_id=None if request.trace is None else request.trace.header,
                 client_context=request.client_context,
             )
         )
         self._asked_next = False
         while True:
             heard, duration_ms = self._wait(process, limit_ms, starting=False)
-            if isinstance(heard, TimedOut):
-                return b"", duration_ms, self._timeout_failure(request.request_id), None
-            if isinstance(heard, Exited):
-                return b"", duration_ms, _exit_failure(request.request_id, heard), None
+            if not isinstance(heard, Heard):
+                return b"", duration_ms, self._failure(request.request_id, heard), None
             route = heard.request.route()
             if route is None or route[1] != request.request_id:
                 self._refuse(process, heard)
                 continue
+            if process.has_exceeded_memory():
+                return b"", duration_ms, outcomes.memory_failure(request.request_id), None
+            if heard.request.oversized:
+                # The runtime prints what it is told, and ends: its next invocation begins with init.
+                process.answer(runtime_api.too_large_response())
+                self._hear_out(process)
+                return outcomes.response_too_large(), duration_ms, None, "Unhandled"
             process.answer(runtime_api.ACCEPTED)
-            payload = heard.request.body
-            if route[0] is Call.ERROR:
-                return payload, duration_ms, None, "Unhandled"
-            if len(payload) > RESPONSE_TOO_LARGE:
-                return _too_large(), duration_ms, None, "Unhandled"
-            return payload, duration_ms, None, None
+            return heard.request.body, duration_ms, None, "Unhandled" if route[0] is Call.ERROR else None
 
     def _conclude(
         self,
         request: InvokeRequest,
-        start_event: tuple[int, str],
+        start_events: list[tuple[int, str]],
+        begun_ms: float,
         duration_ms: float,
         payload: bytes,
-        failure: _Failure | None,
+        failure: Failure | None,
         function_error: str | None,
     ) -> InvokeOutcome:
         memory_mb = self.peak_memory_mb()
         if failure is not None:
             payload, function_error = failure.payload, "Unhandled"
             self._drop_process()
+            if failure.error_type == "Runtime.OutOfMemory":
+                memory_mb = self.function.memory_size_mb
         init_ms, self._init_duration_ms = self._init_duration_ms, None
         # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
         # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
         billed_init_ms = 0.0 if self.provisioned else init_ms or 0.0
+        status, error_type = (None, None) if failure is None else (failure.status, failure.error_type)
+        traced = request.trace if request.trace is not None and request.trace.sampled else None
         report = ReportLine(
             request_id=request.request_id,
             duration_ms=round(duration_ms, 2),
@@ -356,14 +342,23 @@ class ExecutionEnvironment:
             memory_size_mb=self.function.memory_size_mb,
             max_memory_used_mb=memory_mb,
             init_duration_ms=None if init_ms is None else round(init_ms, 2),
-            status=None if failure is None else failure.status,
-            error_type=None if failure is None else failure.error_type,
+            status=status,
+            error_type=error_type,
+            xray_trace_id=None if traced is None else traced.trace_id,
+            xray_segment_id=None if traced is None else traced.segment_id,
+            xray_sampled=None if traced is None else True,
         )
-        now = self._phase.epoch_ms(duration_ms)
+        done = RuntimeDone(
+            request.request_id,
+            status,
+            error_type,
+            duration_ms=duration_ms - begun_ms,
+            produced_bytes=len(payload) if function_error is None else None,
+        )
         events = self._output_events(duration_ms)
-        events += [(now, render_end(request.request_id)), (now, render(report))]
+        events += self._platform_events(duration_ms, EndLine(request.request_id), done, report)
         self._write_log(events)
-        lines = [message if message.endswith("\n") else message + "\n" for _, message in [start_event, *events]]
+        lines = [message if message.endswith("\n") else message + "\n" for _, message in [*start_events, *events]]
         tail = "".join(lines).encode()[-quotas.LOG_RESULT_MAX_BYTES :]
         return InvokeOutcome(payload, function_error, duration_ms, report, crashed=failure is not None, tail=tail)
 
@@ -378,36 +373,76 @@ class ExecutionEnvironment:
                 runtime_api.error_response("400 Bad Request", "InvalidRequestID", "this request is not in progress")
             )
 
-    def _timeout_failure(self, request_id: str | None) -> _Failure:
-        seconds = self.function.timeout_ms / 1000
-        message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
-        return _Failure("timeout", None, _error("Sandbox.Timedout", message))
+    def _failure(self, request_id: str | None, ended: Exited | TimedOut | OutOfMemory) -> Failure:
+        if isinstance(ended, Exited):
+            return outcomes.exit_failure(request_id, ended)
+        if isinstance(ended, OutOfMemory):
+            return outcomes.memory_failure(request_id)
+        return outcomes.timeout_failure(request_id, self.function.timeout_ms)
+
+    def _hear_out(self, process: RuntimeProcess) -> None:
+        """Let a runtime that was refused its response say so, for as long as that may take."""
+        heard = process.wait(time.monotonic_ns() + _NEXT_PATIENCE_NS)
+        if isinstance(heard, Heard):
+            route = heard.request.route()
+            self._asked_next = route is not None and route[0] is Call.NEXT
 
     def _drop_process(self) -> None:
         if self._process is not None:
             self.peak_memory_mb()
             self._process.kill()
-            self._unlogged += self._take_lines(self._process)
+            self._take_lines(self._process)
             self._process = None
             self._asked_next = False
 
-    def _take_lines(self, process: RuntimeProcess) -> list[tuple[int, str]]:
-        """(real epoch ms, text) of what it wrote, in pieces a log event can hold."""
-        lines, process.lines = process.lines, []
-        events = []
-        for at_ms, line in lines:
-            for begin in range(0, len(line), quotas.LOG_EVENT_MAX_BYTES):
-                piece = line[begin : begin + quotas.LOG_EVENT_MAX_BYTES]
-                events.append((at_ms, piece.decode("utf-8", "replace")))
-        return events
+    # The log -----------------------------------------------------------------------------------------------------
+
+    def _init_start(self, phase: str) -> InitStart:
+        """documented: of an init in the Invoke phase only the JSON format tells, and says no runtime version."""
+        if phase == "invoke":
+            return InitStart(initialization_type=self._initialization_type, phase=phase)
+        return InitStart(
+            self._settings.runtime_version,
+            self._settings.runtime_version_arn,
+            self._initialization_type,
+            phase,
+            self.function.name,
+            self.function.version,
+            self.environment_id,
+            self.function.memory_size_mb * 1024 * 1024,
+        )
+
+    def _init_end(self, phase: str, duration_ms: float, failure: Failure | None) -> tuple[PlatformEvent, PlatformEvent]:
+        status, error_type = (None, None) if failure is None else (failure.status, failure.error_type)
+        return (
+            InitRuntimeDone(self._initialization_type, phase, status, error_type),
+            InitReport(duration_ms, phase, status, error_type, self._initialization_type),
+        )
+
+    def _platform_events(self, after_ms: float, *events: PlatformEvent) -> list[tuple[int, str]]:
+        """What the log says of `events`, all of them `after_ms` into this phase."""
+        at_ms = self._phase.epoch_ms(after_ms)
+        told = [self.function.logging.platform(event, at_ms) for event in events]
+        return [(at_ms, message) for message in told if message is not None]
+
+    def _take_lines(self, process: RuntimeProcess) -> None:
+        lines, dropped = process.output.take()
+        self._unlogged += lines
+        self._dropped = dropped or self._dropped
 
     def _output_events(self, until_ms: float) -> list[tuple[int, str]]:
         """What the function has written and the log does not have yet, not later than `until_ms` of this phase."""
         if self._process is not None:
             self._process.flush()
-            self._unlogged += self._take_lines(self._process)
+            self._take_lines(self._process)
         lines, self._unlogged = self._unlogged, []
-        return [(self._phase.epoch_of_line(at_ms, until_ms), text) for at_ms, text in lines]
+        dropped, self._dropped = self._dropped, None
+        logging = self.function.logging
+        told = [(self._phase.epoch_of_line(line.at_ms, until_ms), logging.application(line)) for line in lines]
+        if dropped is not None:
+            at_ms = self._phase.epoch_ms(until_ms)
+            told.append((at_ms, logging.dropped(dropped, at_ms)))
+        return [(at_ms, message) for at_ms, message in told if message is not None]
 
 
 class _Phase:
@@ -424,19 +459,3 @@ class _Phase:
     def epoch_of_line(self, real_ms: int, until_ms: float) -> int:
         """A line is stamped with the host's clock: as far into the phase as it was in real time, within bounds."""
         return self.epoch_ms(min(max(real_ms - self._real_start_ms, 0.0), until_ms))
-
-
-def _exit_failure(request_id: str | None, exited: Exited) -> _Failure:
-    reason = exited.reason()
-    what = f"Runtime exited with error: {reason}" if reason else "Runtime exited without providing a reason"
-    error = _error("Runtime.ExitError", f"RequestId: {request_id} Error: {what}")
-    return _Failure("error", "Runtime.ExitError", error)
-
-
-def _too_large() -> bytes:
-    message = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_TOO_LARGE} bytes)."
-    return _error("Function.ResponseSizeTooLarge", message)
-
-
-def _error(error_type: str, message: str) -> bytes:
-    return json.dumps({"errorType": error_type, "errorMessage": message}).encode()

@@ -38,6 +38,8 @@ from serverless_lab.emulator.ministack_time import carried_actor
 from serverless_lab.emulator.ministack_versions import Versions, reserved_of
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
 from serverless_lab.emulator.plane import LambdaPlane
+from serverless_lab.emulator.platform_log import LogSettings
+from serverless_lab.emulator.tracing import trace_of
 from serverless_lab.errors import BadInput
 
 ACCOUNT_ID = "000000000000"
@@ -66,6 +68,9 @@ class EdgeRequest:
 
     invoke_api: bool = False
     raw_payload: bool = False
+    payload: bytes | None = None
+    """Of an Invoke, as it was sent: a function gets these very bytes."""
+    trace_header: str | None = None
     client_context: str | None = None
     function_request_id: str | None = None
     environment_id: str | None = None
@@ -163,15 +168,23 @@ class Adapter:
         except BadInput as problem:
             return _failed("InvalidZipFileException", problem.message)
         self._read_reserved_concurrency()
+        direct = edge if edge is not None and first else None
+        invoke = direct if direct is not None and direct.invoke_api else None
+        carrier = carried_actor.get()
+        own = None if direct is None else direct.actor
+        actor = own or carrier or self.clock.enter()
         request = InvokeRequest(
             request_id=request_id,
-            payload=json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"),
+            payload=_event_bytes(event, None if invoke is None or config.get("DurableConfig") else invoke.payload),
             function_arn=config.get("FunctionArn", ""),
-            client_context=edge.client_context if edge is not None and first and edge.invoke_api else None,
+            client_context=None if invoke is None else invoke.client_context,
+            trace=trace_of(
+                request_id,
+                self.clock.epoch_ms(actor.at_ms),
+                active=settings.tracing,
+                incoming=None if direct is None else direct.trace_header,
+            ),
         )
-        carrier = carried_actor.get()
-        own = edge.actor if edge is not None and first else None
-        actor = own or carrier or self.clock.enter()
         try:
             carried = self.plane.invoke(
                 version,
@@ -180,6 +193,10 @@ class Adapter:
                 actor,
                 synchronous=edge is not None and first and (edge.raw_payload or not edge.invoke_api),
             )
+        except OSError as problem:
+            # The host has no room for another environment: its disk is full, or its processes or descriptors are many.
+            message = f"RequestId: {request_id} Error: the environment cannot be started: {problem}"
+            return _failed("Sandbox.Failure", message)
         finally:
             if edge is not None and first:
                 edge.ended(actor)
@@ -233,6 +250,8 @@ class Adapter:
                 task_root=self.code.path(func.get("code_zip") or b""),
                 layers=tuple(self.code.path(archive) for archive in zips if archive),
                 variables=tuple(((config.get("Environment") or {}).get("Variables") or {}).items()),
+                logging=LogSettings.of(logging),
+                tracing=(config.get("TracingConfig") or {}).get("Mode") == "Active",
             )
         return FunctionVersion(name, version, revision), settings
 
@@ -297,6 +316,7 @@ def process_variables(
         "AWS_SESSION_TOKEN": environment_id,
         "LAMBDA_TASK_ROOT": str(function.task_root),
         "LAMBDA_RUNTIME_DIR": str(runtime.runtime_directory),
+        **function.logging.variables(),
     }
     defaults = {
         "LANG": "en_US.UTF-8",
@@ -433,6 +453,11 @@ def configure(port: int) -> None:
     """Set what MiniStack reads at import. Call before anything imports it."""
     os.environ.update(SETTINGS)
     os.environ["GATEWAY_PORT"] = str(port)
+
+
+def _event_bytes(event: Any, sent: bytes | None) -> bytes:
+    """What the runtime gets: what the client sent, where it sent the event itself."""
+    return sent if sent is not None else json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _parsed(payload: bytes) -> Any:

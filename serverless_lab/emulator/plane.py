@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -193,21 +194,36 @@ class LambdaPlane:
             actor.leave()
 
     def _run_init(self, start: StartEnvironment, ticket: _Ticket, actor: Actor) -> None:
-        environment = ticket.make_environment(start.environment_id)
-        with self._lock:
-            self._environments[start.environment_id] = environment
-        with actor.job(init=True, vcpus=quotas.INIT_VCPUS, key=start.environment_id) as meter:
-            outcome = environment.init(meter)
-        actor.sleep_until(meter.start_ms + outcome.duration_ms)
-        ended = InitCompleted if outcome.succeeded else InitFailed
-        self._tell(ended(start.environment_id), actor.at_ms)
-        if actor is not ticket.actor:
-            actor.leave()
+        ended: type[InitCompleted] | type[InitFailed] = InitFailed
+        try:
+            environment = self._environment(start.environment_id, ticket)
+            with actor.job(init=True, vcpus=quotas.INIT_VCPUS, key=start.environment_id) as meter:
+                outcome = environment.init(meter)
+            actor.sleep_until(meter.start_ms + outcome.duration_ms)
+            ended = InitCompleted if outcome.succeeded else InitFailed
+        except Exception as problem:
+            # The Invoke phase tries again, and tells the caller if that fails too: for want of room on the host, say.
+            if not isinstance(problem, OSError):
+                traceback.print_exc()
+        finally:
+            self._tell(ended(start.environment_id), actor.at_ms)
+            if actor is not ticket.actor:
+                actor.leave()
+
+    def _environment(self, environment_id: EnvironmentId, ticket: _Ticket) -> ExecutionEnvironment:
+        """The environment of this id, made when it is not there: making it may have failed."""
+        environment = self._environments.get(environment_id)
+        if environment is None:
+            environment = ticket.make_environment(environment_id)
+            with self._lock:
+                self._environments[environment_id] = environment
+        return environment
 
     def _run_invoke(self, command: SendInvoke, ticket: _Ticket) -> Carried:
-        environment, actor = self._environments[command.environment_id], ticket.actor
+        actor = ticket.actor
         event: Event = InvokeCrashed(command.environment_id)
         try:
+            environment = self._environment(command.environment_id, ticket)
             share = vcpus(environment.function.memory_size_mb)
             with actor.job(init=False, vcpus=share, key=command.environment_id) as meter:
                 outcome = environment.invoke(ticket.request, command.repeat_init, meter)

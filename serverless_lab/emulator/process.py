@@ -22,18 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from serverless_lab import quotas
+from serverless_lab.emulator.memory import MemoryWatch, restrain
+from serverless_lab.emulator.output import BOOT_FRAME, HEADER, Output
 from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, RuntimeRequest
 from serverless_lab.emulator.speed import Reference, Sample, middle_mean
 
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
-_FRAME_HEADER = struct.Struct(">IIQ")
-BOOT_FRAME = 0x1AB0C0DE
-"""Type of the frame in which our bootstrap tells the CPU time it took."""
-SAMPLE_FRAME = 0x1AB05A4D
-"""Type of the frame in which it tells what its measuring thread (the frame's number, or 0) measured."""
 _SAMPLE = struct.Struct(">III")
+_READS_AT_ONCE = 64
+"""Of a pipe, 64 KB each: more than it holds, so that a process which writes for ever holds up nobody."""
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -62,6 +60,13 @@ class Exited:
 
 class TimedOut:
     """The deadline passed first."""
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """It uses more memory than it may, and has been stopped (not ended yet)."""
+
+    at_ns: int
 
 
 # As the Go runtime prints them, which is what Lambda's log shows.
@@ -100,6 +105,7 @@ class RuntimeProcess:
         guard: told of its process group.
         niceness: added to the emulator's own.
         virtual: it is measured in virtual time, so it tells how fast the CPU is, and asks for its remaining time.
+        memory_size_mb: how much memory it may use, its children included.
     """
 
     def __init__(
@@ -114,12 +120,11 @@ class RuntimeProcess:
         guard: GroupGuard,
         niceness: int = 0,
         virtual: bool = False,
+        memory_size_mb: int,
     ) -> None:
         self._guard = guard
-        self._output = bytearray()
-        self._frames = bytearray()
-        self.lines: list[tuple[int, bytes]] = []
-        """What it wrote, as (epoch ms, message) in the order heard; whoever reads takes them out."""
+        self.output = Output(self._take_frame)
+        """What it wrote; whoever reads takes it out."""
         self.boot_cpu_ns: int | None = None
         """CPU time from its start until the runtime client was loaded, when it has told."""
         self.samples: list[Sample] = []
@@ -130,26 +135,28 @@ class RuntimeProcess:
         """What it is told when the function asks for its remaining time."""
         self._connections: dict[int, tuple[socket.socket, RequestParser]] = {}
         self._answer_to: socket.socket | None = None
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(8)
-        self._listener.setblocking(False)
-        port = self._listener.getsockname()[1]
-        self._asked, asking = socket.socketpair()
-        self._asked.setblocking(False)
-        settings = {
-            "sys_path": sys_path,
-            "handler": handler,
-            "tmp": None if tmp is None else str(tmp),
-            "virtual": virtual,
-            "asking": asking.fileno(),
-        }
-        output_read, output_write = os.pipe()
-        frames_read, frames_write = os.pipe()
-        self._output_fd, self._frames_fd = output_read, frames_read
-        self.started_ns = time.monotonic_ns()
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
+            # Where one of these fails (no more file descriptors, no memory), nothing of the others is left.
+            self._listener = ours.enter_context(socket.socket())
+            self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            self._listener.bind(("127.0.0.1", 0))
+            self._listener.listen(8)
+            self._listener.setblocking(False)
+            port = self._listener.getsockname()[1]
+            self._asked, asking = socket.socketpair()
+            ours.callback(self._asked.close)
+            its.callback(asking.close)
+            self._asked.setblocking(False)
+            settings = {
+                "sys_path": sys_path,
+                "handler": handler,
+                "tmp": None if tmp is None else str(tmp),
+                "virtual": virtual,
+                "asking": asking.fileno(),
+            }
+            self._output_fd, output_write = _pipe(ours, its)
+            self._frames_fd, frames_write = _pipe(ours, its)
+            self.started_ns = time.monotonic_ns()
             self._process = subprocess.Popen(
                 [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(BOOTSTRAP), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
@@ -164,34 +171,36 @@ class RuntimeProcess:
                 cwd=directory,
                 start_new_session=True,
             )
-        finally:
-            os.close(output_write)
-            os.close(frames_write)
-            asking.close()
+            ours.callback(_end, self._process)
+            self._pid_fd = os.pidfd_open(self._process.pid)
+            ours.pop_all()
         self.pid = self._process.pid
         guard.add(self.pid)
         if niceness:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
-        self._pid_fd = os.pidfd_open(self.pid)
-        for fd in (output_read, frames_read):
-            os.set_blocking(fd, False)
+        restrain(self.pid, memory_size_mb)
+        self.memory = MemoryWatch(self.pid, memory_size_mb, self.started_ns)
         self._poll = select.poll()
-        for fd in (output_read, frames_read, self._pid_fd, self._listener.fileno(), self._asked.fileno()):
+        watched = (self._output_fd, self._frames_fd, self._pid_fd, self._listener.fileno(), self._asked.fileno())
+        for fd in watched:
             self._poll.register(fd, select.POLLIN)
         self._open = True
 
-    def wait(self, deadline_ns: int) -> Heard | Exited | TimedOut:
+    def wait(self, deadline_ns: int) -> Heard | Exited | TimedOut | OutOfMemory:
         """The next request of the runtime, its end, or the passing of `deadline_ns` (of `time.monotonic_ns`).
 
-        Meanwhile its output is read, so that a function that prints much is not held up.
+        Meanwhile its output is read, so that a function that prints much is not held up, and its memory is watched.
         """
         while True:
-            left_ms = (deadline_ns - time.monotonic_ns()) / 1e6
-            if left_ms <= 0:
+            now_ns = time.monotonic_ns()
+            if now_ns >= deadline_ns:
                 return TimedOut()
+            if now_ns >= self.memory.due_ns and self.memory.look():
+                return self._stop_out_of_memory()
+            left_ms = (min(deadline_ns, self.memory.due_ns) - now_ns) / 1e6
             ended = False
-            for fd, _ in self._poll.poll(left_ms + 0.5):
+            for fd, _ in self._poll.poll(max(left_ms, 0) + 0.5):
                 if fd == self._output_fd:
                     self._read_output()
                 elif fd == self._frames_fd:
@@ -228,20 +237,28 @@ class RuntimeProcess:
         return samples
 
     def drain(self) -> None:
-        """Read what it has written so far into `lines`."""
+        """Read what it has written so far into `output`."""
         self._read_output()
         self._read_frames()
 
     def flush(self) -> None:
         """Take a last line that has no end as a line."""
         self.drain()
-        if self._output:
-            self._add_line(bytes(self._output))
-            self._output.clear()
+        self.output.end_line()
 
-    def peak_memory_bytes(self) -> int:
-        """The high-water mark of its resident memory and its living children's; 0 when it is gone."""
-        return sum(_high_water_mark(pid) for pid in _with_children(self.pid))
+    def has_exceeded_memory(self) -> bool:
+        """Whether it has used more memory than it may, if only for a moment; then it has been stopped."""
+        if not self.memory.settle():
+            return False
+        self._stop_out_of_memory()
+        return True
+
+    def _stop_out_of_memory(self) -> OutOfMemory:
+        # Stopped first: how long it ran is read from the process while it is there.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGSTOP)
+        self.drain()
+        return OutOfMemory(time.monotonic_ns())
 
     def kill(self) -> None:
         """End its whole process group at once and let go of everything; a second call does nothing."""
@@ -312,34 +329,23 @@ class RuntimeProcess:
             self._answer_to = None
 
     def _read_output(self) -> None:
-        while chunk := _read_some(self._output_fd):
-            whole, newline, rest = chunk.rpartition(b"\n")
-            if newline:
-                for line in (bytes(self._output) + whole).split(b"\n"):
-                    self._add_line(line + b"\n")
-                self._output.clear()
-            self._output += rest
-            if len(self._output) >= quotas.LOG_EVENT_MAX_BYTES:
-                self._add_line(bytes(self._output))
-                self._output.clear()
+        for _ in range(_READS_AT_ONCE):
+            if not (chunk := _read_some(self._output_fd)):
+                return
+            self.output.write(chunk)
 
     def _read_frames(self) -> None:
-        while chunk := _read_some(self._frames_fd):
-            self._frames += chunk
-        while len(self._frames) >= _FRAME_HEADER.size:
-            frame_type, length, number = _FRAME_HEADER.unpack_from(self._frames)
-            end = _FRAME_HEADER.size + length
-            if len(self._frames) < end:
+        for _ in range(_READS_AT_ONCE):
+            if not (chunk := _read_some(self._frames_fd)):
                 return
-            payload = bytes(self._frames[_FRAME_HEADER.size : end])
-            if frame_type == BOOT_FRAME and self.boot_cpu_ns is None:
-                self.boot_cpu_ns = number
-            elif frame_type == SAMPLE_FRAME:
-                self.measuring_thread = number or self.measuring_thread
-                self.samples += map(Sample._make, _SAMPLE.iter_unpack(payload))
-            else:
-                self.lines.append((number // 1000, payload))
-            del self._frames[:end]
+            self.output.write_frames(chunk)
+
+    def _take_frame(self, frame_type: int, number: int, payload: bytes) -> None:
+        if frame_type == BOOT_FRAME:
+            self.boot_cpu_ns = self.boot_cpu_ns or number
+        else:
+            self.measuring_thread = number or self.measuring_thread
+            self.samples += map(Sample._make, _SAMPLE.iter_unpack(payload))
 
     def _tell_remaining_time(self) -> None:
         try:
@@ -350,8 +356,19 @@ class RuntimeProcess:
         if not questions:
             self._poll.unregister(self._asked.fileno())
 
-    def _add_line(self, line: bytes) -> None:
-        self.lines.append((time.time_ns() // 1_000_000, line))
+
+def _pipe(ours: contextlib.ExitStack, its: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe from the process to us; each end is closed with its own stack."""
+    read, write = os.pipe()
+    ours.callback(os.close, read)
+    its.callback(os.close, write)
+    os.set_blocking(read, False)
+    return read, write
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _read_some(fd: int) -> bytes:
@@ -371,24 +388,6 @@ def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
             if 0 <= waited < 10_000_000_000:
                 return now_ns - waited
     return now_ns
-
-
-def _with_children(pid: int) -> list[int]:
-    found, unseen = [], [pid]
-    while unseen:
-        parent = unseen.pop()
-        found.append(parent)
-        with contextlib.suppress(OSError, ValueError):
-            unseen += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
-    return found
-
-
-def _high_water_mark(pid: int) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def measure_reference(interpreter: Path, sys_path: list[str], starts: int) -> Reference:
@@ -419,8 +418,8 @@ def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample
     boot, at = 0, 0
     samples: list[Sample] = []
     while at < len(frames):
-        frame_type, length, number = _FRAME_HEADER.unpack_from(frames, at)
-        at += _FRAME_HEADER.size
+        frame_type, length, number = HEADER.unpack_from(frames, at)
+        at += HEADER.size
         if frame_type == BOOT_FRAME:
             boot = number
         else:

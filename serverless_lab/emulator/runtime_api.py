@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from serverless_lab import quotas
+
 API_VERSION = "2018-06-01"
 FUNCTION_ERROR_TYPE_HEADER = "lambda-runtime-function-error-type"
 
@@ -31,12 +33,16 @@ _ROUTES = (
 
 @dataclass(frozen=True)
 class RuntimeRequest:
-    """One HTTP request of a runtime; header names are lower-case."""
+    """One HTTP request of a runtime; header names are lower-case.
+
+    `oversized`: its body is longer than a response may be, and has not been kept.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    oversized: bool = False
 
     def route(self) -> tuple[Call, str | None] | None:
         """Which call it is and the request id in its path; None for what the Runtime API does not have."""
@@ -48,10 +54,21 @@ class RuntimeRequest:
 
 
 class RequestParser:
-    """Takes bytes as they come and gives whole requests: Content-Length and chunked bodies, kept-alive connections."""
+    """Takes bytes as they come and gives whole requests: Content-Length and chunked bodies, kept-alive connections.
 
-    def __init__(self) -> None:
+    Of a body longer than a response may be, no more than that is ever held.
+    """
+
+    def __init__(self, body_limit: int = quotas.RESPONSE_MAX_BYTES) -> None:
+        self._limit = body_limit
         self._buffer = bytearray()
+        self._head: tuple[str, str, dict[str, str]] | None = None
+        self._chunked = False
+        self._left = 0
+        """Of the body, or of the chunk that is being read, so many bytes are to come."""
+        self._in_chunk = False
+        self._body = bytearray()
+        self._oversized = False
         self.wants_continue = False
 
     def feed(self, data: bytes) -> RuntimeRequest | None:
@@ -61,47 +78,67 @@ class RequestParser:
             ValueError: these bytes are not HTTP.
         """
         self._buffer += data
+        if self._head is None and not self._read_head():
+            return None
+        if not (self._read_chunks() if self._chunked else self._read_body()):
+            return None
+        assert self._head is not None
+        body = b"" if self._oversized else bytes(self._body)
+        request = RuntimeRequest(*self._head, body, self._oversized)
+        self._head, self._oversized = None, False
+        self._body.clear()
+        return request
+
+    def _read_head(self) -> bool:
         head_end = self._buffer.find(b"\r\n\r\n")
         if head_end < 0:
             if len(self._buffer) > 2 * 1024 * 1024:
                 raise ValueError("a request head of more than 2 MB")
-            return None
+            return False
         lines = self._buffer[:head_end].decode("latin-1").split("\r\n")
         method, path, _version = lines[0].split(" ", 2)
         headers = {}
         for line in lines[1:]:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
+        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        self._left = 0 if self._chunked else int(headers.get("content-length", "0") or "0")
         self.wants_continue = headers.get("expect", "").lower() == "100-continue"
-        body_start = head_end + 4
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            chunked = self._chunked_body(body_start)
-            if chunked is None:
-                return None
-            body, end = chunked
-        else:
-            end = body_start + int(headers.get("content-length", "0") or "0")
-            if len(self._buffer) < end:
-                return None
-            body = bytes(self._buffer[body_start:end])
-        del self._buffer[:end]
-        return RuntimeRequest(method, path, headers, body)
+        self._head = method, path, headers
+        del self._buffer[: head_end + 4]
+        return True
 
-    def _chunked_body(self, start: int) -> tuple[bytes, int] | None:
-        body = bytearray()
+    def _read_body(self) -> bool:
+        """Take what has come of the body, or of a chunk; True when there is no more of it to come."""
+        taken = min(self._left, len(self._buffer))
+        self._oversized = self._oversized or len(self._body) + self._left > self._limit
+        if self._oversized:
+            self._body.clear()
+        else:
+            self._body += self._buffer[:taken]
+        del self._buffer[:taken]
+        self._left -= taken
+        return self._left == 0
+
+    def _read_chunks(self) -> bool:
         while True:
-            line_end = self._buffer.find(b"\r\n", start)
+            if self._in_chunk:
+                if not self._read_body() or len(self._buffer) < 2:
+                    return False
+                del self._buffer[:2]
+                self._in_chunk = False
+            line_end = self._buffer.find(b"\r\n")
             if line_end < 0:
-                return None
-            size = int(bytes(self._buffer[start:line_end]).partition(b";")[0], 16)
-            start = line_end + 2
+                return False
+            size = int(bytes(self._buffer[:line_end]).partition(b";")[0], 16)
             if size == 0:
-                end = self._buffer.find(b"\r\n", start)
-                return None if end < 0 else (bytes(body), end + 2)
-            if len(self._buffer) < start + size + 2:
-                return None
-            body += self._buffer[start : start + size]
-            start += size + 2
+                end = self._buffer.find(b"\r\n", line_end + 2)
+                if end < 0:
+                    return False
+                del self._buffer[: end + 2]
+                return True
+            del self._buffer[: line_end + 2]
+            self._left, self._in_chunk = size, True
 
 
 def next_response(
@@ -127,7 +164,16 @@ def next_response(
 
 
 ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"status":"OK"}\n'
+TOO_LARGE = (
+    b'{"errorMessage":"Exceeded maximum allowed payload size (%d bytes).","errorType":"RequestEntityTooLarge"}'
+    % quotas.RESPONSE_MAX_BYTES
+)
+"""What Lambda tells a runtime whose response is too large, under status 413: runtimes print it into the log."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def too_large_response() -> bytes:
+    return _response("413 Request Entity Too Large", TOO_LARGE, [])
 
 
 def error_response(status: str, error_type: str, message: str) -> bytes:
