@@ -53,7 +53,7 @@ RESPONSE_MAX_BYTES = 6_291_556
 
 # assumed: Lambda too drops what an environment writes faster than it is stored (platform.logsDropped), at a size that
 # is not published. What an invocation writes beyond this is dropped and counted.
-LOG_BUFFER_MAX_BYTES = 64 * 1024 * 1024
+LOG_BUFFER_MAX_BYTES = 16 * 1024 * 1024
 
 # documented: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_ResponseSyntax
 LOG_RESULT_MAX_BYTES = 4 * 1024  # LogType=Tail

@@ -6,8 +6,11 @@
     scheduler       decides: events in, commands out (model, events, commands, concurrency, allocation); no I/O, no time
     provisioned     what the API of reserved and provisioned concurrency and of weighted aliases says and refuses
     environments    one execution environment: its phases, timeouts and platform log
-    process         its runtime process: Runtime API connection, output, end
+    process         its runtime process: Runtime API connection, output, end; `memory` watches what it uses
     runtime_api     the Runtime API as data
+    outcomes        how an invocation fails, in AWS's words; `payloads`: what Invoke refuses before one begins
+    output          what a function writes, as bounded log lines; `platform_log`: what of it and of the platform's own
+                    events is written, in text or JSON; `tracing`: X-Ray's header and ids
     server          puts all of it behind one loopback port, in one process
     control         starts, finds and stops that process from the command line
 

@@ -155,7 +155,7 @@ class ExecutionEnvironment:
         self._write_log(self._platform_events(0, self._init_start("init")))
         limit_ms = quotas.PROVISIONED_INIT_TIMEOUT_MS if self.provisioned else quotas.INIT_TIMEOUT_MS
         failure, duration_ms = self._start_runtime(limit_ms, None)
-        events = self._output_events(duration_ms)
+        events = self._output_events(0, duration_ms)
         if failure is None:
             self._init_duration_ms = duration_ms
         self._write_log([*events, *self._platform_events(duration_ms, *self._init_end("init", duration_ms, failure))])
@@ -167,7 +167,7 @@ class ExecutionEnvironment:
         A process that ended after its last answer is replaced the same way: nobody noticed until now.
         """
         self._phase = _Phase(meter, self._clock)
-        events = self._output_events(0)
+        events = self._output_events(0, 0)
         failure: Failure | None = None
         begun_ms = 0.0
         if not repeat_init and self._ready_for_next():
@@ -178,7 +178,7 @@ class ExecutionEnvironment:
             self._drop_process()
             events += self._platform_events(0, self._init_start("invoke"))
             failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
-            events += self._output_events(begun_ms)
+            events += self._output_events(0, begun_ms)
             events += self._platform_events(begun_ms, *self._init_end("invoke", begun_ms, failure))
         start = StartLine(request.request_id, self.function.version, request.function_arn)
         start_events = self._platform_events(begun_ms, start)
@@ -197,6 +197,10 @@ class ExecutionEnvironment:
         """High-water mark over all its invocations so far, rounded up."""
         if self._process is not None:
             self._process.memory.settle()
+        return self._peak_seen_mb()
+
+    def _peak_seen_mb(self) -> int:
+        if self._process is not None:
             self._peak_memory_bytes = max(self._peak_memory_bytes, self._process.memory.peak_bytes)
         return math.ceil(self._peak_memory_bytes / (1024 * 1024))
 
@@ -323,12 +327,11 @@ class ExecutionEnvironment:
         failure: Failure | None,
         function_error: str | None,
     ) -> InvokeOutcome:
-        memory_mb = self.peak_memory_mb()
         if failure is not None:
             payload, function_error = failure.payload, "Unhandled"
             self._drop_process()
-            if failure.error_type == "Runtime.OutOfMemory":
-                memory_mb = self.function.memory_size_mb
+        ran_out = failure is not None and failure.error_type == "Runtime.OutOfMemory"
+        memory_mb = self.function.memory_size_mb if ran_out else self._peak_seen_mb()
         init_ms, self._init_duration_ms = self._init_duration_ms, None
         # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
         # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
@@ -355,7 +358,7 @@ class ExecutionEnvironment:
             duration_ms=duration_ms - begun_ms,
             produced_bytes=len(payload) if function_error is None else None,
         )
-        events = self._output_events(duration_ms)
+        events = self._output_events(begun_ms, duration_ms)
         events += self._platform_events(duration_ms, EndLine(request.request_id), done, report)
         self._write_log(events)
         lines = [message if message.endswith("\n") else message + "\n" for _, message in [*start_events, *events]]
@@ -428,17 +431,20 @@ class ExecutionEnvironment:
     def _take_lines(self, process: RuntimeProcess) -> None:
         lines, dropped = process.output.take()
         self._unlogged += lines
-        self._dropped = dropped or self._dropped
+        if dropped is not None:
+            self._dropped = dropped if self._dropped is None else self._dropped + dropped
 
-    def _output_events(self, until_ms: float) -> list[tuple[int, str]]:
-        """What the function has written and the log does not have yet, not later than `until_ms` of this phase."""
+    def _output_events(self, since_ms: float, until_ms: float) -> list[tuple[int, str]]:
+        """What the function has written and the log does not have yet, as of between these times of this phase."""
         if self._process is not None:
             self._process.flush()
             self._take_lines(self._process)
         lines, self._unlogged = self._unlogged, []
         dropped, self._dropped = self._dropped, None
         logging = self.function.logging
-        told = [(self._phase.epoch_of_line(line.at_ms, until_ms), logging.application(line)) for line in lines]
+        told = [
+            (self._phase.epoch_of_line(line.at_ms, since_ms, until_ms), logging.application(line)) for line in lines
+        ]
         if dropped is not None:
             at_ms = self._phase.epoch_ms(until_ms)
             told.append((at_ms, logging.dropped(dropped, at_ms)))
@@ -456,6 +462,6 @@ class _Phase:
     def epoch_ms(self, after_ms: float) -> int:
         return self._clock.epoch_ms(self.meter.start_ms + after_ms)
 
-    def epoch_of_line(self, real_ms: int, until_ms: float) -> int:
+    def epoch_of_line(self, real_ms: int, since_ms: float, until_ms: float) -> int:
         """A line is stamped with the host's clock: as far into the phase as it was in real time, within bounds."""
-        return self.epoch_ms(min(max(real_ms - self._real_start_ms, 0.0), until_ms))
+        return self.epoch_ms(min(max(real_ms - self._real_start_ms, since_ms), until_ms))

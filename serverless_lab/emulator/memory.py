@@ -5,8 +5,8 @@ processes share the host's memory, so it is watched: the sooner the next look, t
 resident memory of the process and everything it has started, less pages of mapped files, which a machine short of
 memory would drop rather than kill for. Pages that several processes share count once.
 
-Linux, from /proc. A look takes about 50 microseconds, of the emulator's time and not of the function's; where it takes
-longer, as with many processes, looks are fewer in proportion.
+Linux, from /proc. A look takes about a tenth of a millisecond, of the emulator's time and not of the function's; where
+it takes longer, as with many processes, looks are fewer in proportion.
 """
 
 from __future__ import annotations

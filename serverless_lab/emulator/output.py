@@ -55,6 +55,9 @@ class Dropped:
     records: int
     length: int
 
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(self.records + other.records, self.length + other.length)
+
 
 class Output:
     """Collects the lines of one process.

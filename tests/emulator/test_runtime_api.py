@@ -66,3 +66,27 @@ def test_a_client_context_cannot_add_a_header(hostile: str):
     )
     head = answer.partition(b"\r\n\r\n")[0]
     assert not any(line.startswith(b"Injected") for line in head.replace(b"\r", b"\n").split(b"\n"))
+
+
+@given(st.integers(0, 60), st.lists(st.integers(1, 40), min_size=1), st.booleans())
+def test_of_a_body_that_is_too_long_nothing_is_kept_and_the_next_request_is_read(
+    length: int, cuts: list[int], chunked: bool
+):
+    """A function that answers with gigabytes costs the emulator no memory."""
+    body, head = b"z" * length, b"POST /2018-06-01/runtime/invocation/abc/response HTTP/1.1\r\n"
+    if chunked:
+        pieces = b"".join(b"%x\r\n%s\r\n" % (len(body[i : i + 7]), body[i : i + 7]) for i in range(0, length, 7))
+        data = head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n" + NEXT
+    else:
+        data = head + b"Content-Length: %d\r\n\r\n" % length + body + NEXT
+    parser, found, at, turn = RequestParser(body_limit=30), [], 0, 0
+    while at < len(data):
+        size = min(cuts[turn % len(cuts)], len(data) - len(NEXT) - at if at < len(data) - len(NEXT) else len(NEXT))
+        request = parser.feed(data[at : at + size])
+        at, turn = at + size, turn + 1
+        if request is not None:
+            found.append(request)
+        assert len(parser._body) <= 30
+    response, following = found
+    assert (response.oversized, response.body) == ((True, b"") if length > 30 else (False, body))
+    assert (following.method, following.oversized) == ("GET", False)
