@@ -58,6 +58,14 @@ LOG_BUFFER_MAX_BYTES = 16 * 1024 * 1024
 # documented: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_ResponseSyntax
 LOG_RESULT_MAX_BYTES = 4 * 1024  # LogType=Tail
 
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html
+EPHEMERAL_STORAGE_DEFAULT_MB = 512  # /tmp
+EPHEMERAL_STORAGE_MAX_MB = 10_240
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LAYERS_MAX = 5
+ENVIRONMENT_VARIABLES_MAX_BYTES = 4 * 1024  # all of them together
+
 # Lambda: CPU -------------------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html

@@ -115,19 +115,20 @@ def _private_tmp() -> Finding:
     import tempfile
 
     from serverless_lab.emulator import runtime_directory
-    from serverless_lab.emulator.process import can_have_private_tmp
+    from serverless_lab.emulator.process import can_have_private_view
+    from serverless_lab.emulator.runtimes import own_python
 
     subject = "private /tmp"
     cache = runtime_directory.cache_directory()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
-            possible = can_have_private_tmp(runtime_directory.interpreter(), Path(folder))
+            possible = can_have_private_view(own_python().path, Path(folder))
     except OSError as error:
         return Finding(
             "local", subject, BAD, f"{cache}: {error.strerror}", "set XDG_CACHE_HOME to a directory you may write to"
         )
-    if any(path.is_relative_to("/tmp") for path in (cache.resolve(), runtime_directory.interpreter())):
+    if any(path.is_relative_to("/tmp") for path in (cache.resolve(), own_python().path)):
         return Finding(
             "local",
             subject,

@@ -1,24 +1,29 @@
 """The first code of an execution environment: makes the process look like Lambda's, then hands over to awslambdaric.
 
 Run as `python -I -S -B bootstrap.py '<json>'`, so that nothing of the host's site-packages, user settings or PYTHON*
-variables comes in. The JSON has `sys_path` (task root, layers, runtime directory), `handler`, and `tmp`: the folder
-that becomes this environment's own /tmp, or null. Imports stay few, since this is part of every Init phase.
+variables comes in. The JSON has `sys_path` (task root, layers, runtime directory), `handler`, and `view`: what it is
+to see of the file system, or null. Imports stay few, since this is part of every Init phase. With a `program`, the
+process becomes that instead: a Node runtime, or the bootstrap of a function that brings its own.
 """
 
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def private_tmp(folder: str) -> None:
-    """Make `folder` this process's /tmp, for it and its children only.
 
-    In a mount namespace of its own, and where that takes privileges the user lacks, in a user namespace as well.
-    Raises OSError where the host allows neither.
+def take_view(view: "dict[str, Any]") -> None:
+    """See the file system as `filesystem.FileSystem.view` says, in a mount namespace of this process and its children.
+
+    Where that takes privileges the user lacks, in a user namespace as well. Raises OSError where the host allows
+    neither.
     """
     import ctypes
 
     new_namespace, new_user = 0x00020000, 0x10000000
-    bind, private, recursive = 0x1000, 0x40000, 0x4000
+    bind, private, recursive, read_only = 0x1000, 0x40000, 0x4000, 0x1 | 0x20
     libc = ctypes.CDLL(None, use_errno=True)
 
     def check(result: int) -> None:
@@ -26,23 +31,62 @@ def private_tmp(folder: str) -> None:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 
+    def mount(source: str, target: str, flags: int, kind: bytes | None = None, options: bytes | None = None) -> None:
+        check(libc.mount(os.fsencode(source), os.fsencode(target), kind, flags, options))
+
     user, group = os.getuid(), os.getgid()
-    if user == 0:
-        check(libc.unshare(new_namespace))
+    if view["join"]:  # a process before this one has made it, and its /tmp is kept
+        for descriptor in view["join"]:
+            check(libc.setns(descriptor, 0))
+            os.close(descriptor)
     else:
-        check(libc.unshare(new_namespace | new_user))
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{user} {user} 1"),
-            ("gid_map", f"{group} {group} 1"),
-        ):
-            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - pathlib would cost every cold start
-                file.write(text)
-    check(libc.mount(b"none", b"/", None, recursive | private, None))
-    check(libc.mount(os.fsencode(folder), b"/tmp", None, bind, None))
+        if user == 0:
+            check(libc.unshare(new_namespace))
+        else:
+            check(libc.unshare(new_namespace | new_user))
+            for name, text in (
+                ("setgroups", "deny"),
+                ("uid_map", f"{user} {user} 1"),
+                ("gid_map", f"{group} {group} 1"),
+            ):
+                with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - pathlib would cost every cold start
+                    file.write(text)
+        mount("none", "/", recursive | private)
+        for source, target, protect in view["binds"]:
+            try:
+                mount(source, target, bind | recursive)
+            except OSError:
+                if protect or target == "/var":
+                    raise  # the rest is the host's, and may be unreadable
+            if protect:
+                try:  # noqa: SIM105 - contextlib would cost every cold start
+                    mount("none", target, bind | read_only)
+                except OSError:
+                    pass  # a host that mounts with more restrictions keeps them
+        mount("tmpfs", "/tmp", 0, b"tmpfs", b"mode=1777,size=%dm" % view["tmp_mb"])
+    os.chdir(view["directory"])
+
+
+def execute(program: list[str], pipe: int, asking: int) -> None:
+    """Become `program`. It is measured from here on: what came before is no part of its Init phase."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("_LAMBDA_TELEMETRY_LOG_FD",)}
+    variables.pop("LC_CTYPE", None)  # Python's own doing
+    if program[0] == "node":
+        variables["_LAMBDA_TELEMETRY_LOG_FD"], variables["_LAB_ASKING_FD"] = str(pipe), str(asking)
+    else:
+        os.set_inheritable(pipe, False)
+        os.set_inheritable(asking, False)
+    tell(pipe, STARTING_FRAME, 0)
+    os.read(asking, 1)
+    try:
+        os.execve(program[1], program[1:], variables)
+    except OSError as error:
+        tell(pipe, NOT_STARTED_FRAME, error.errno or 0)
+        os._exit(1)
 
 
 BOOT_FRAME, SAMPLE_FRAME = 0x1AB0C0DE, 0x1AB05A4D
+VIEW_FRAME, STARTING_FRAME, NOT_STARTED_FRAME = 0x1AB0F5F5, 0x1AB0571A, 0x1AB0DEAD
 SAMPLE_PAUSE_S = 0.02
 BUSY_NS = 5_000_000
 
@@ -147,10 +191,14 @@ def main() -> None:
     import time
 
     settings = json.loads(sys.argv[1])
-    if settings["tmp"] is not None:
-        private_tmp(settings["tmp"])
+    if settings["view"] is not None:
+        take_view(settings["view"])
     if settings.get("probe"):
         return
+    if settings["view"] is not None:
+        tell(int(os.environ["_LAMBDA_TELEMETRY_LOG_FD"]), VIEW_FRAME, 0)
+    if settings.get("program"):
+        execute(settings["program"], int(os.environ["_LAMBDA_TELEMETRY_LOG_FD"]), settings["asking"])
     user_paths = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:] = [*user_paths, *settings["sys_path"], *sys.path]
     sys.argv = ["bootstrap", settings["handler"]]

@@ -9,9 +9,11 @@ import stat
 import tempfile
 import threading
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from serverless_lab import quotas
+from serverless_lab.emulator.runtimes import Runtime
 from serverless_lab.errors import BadInput
 
 
@@ -39,15 +41,68 @@ class CodeStore:
             self._known[id(archive)] = (archive, home)
         return home
 
+    def layered(self, archives: Sequence[bytes]) -> Path | None:
+        """The folder that becomes /opt: layers unpacked one over the other in the function's order; None without any.
+
+        documented: https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html ("if the same file appears in
+        multiple layers, the function uses the version in the last applied layer").
+
+        Raises:
+            BadInput: as for `path`.
+        """
+        if len(archives) < 2:
+            return self.path(archives[0]) if archives else None
+        names = "".join(hashlib.sha256(archive).hexdigest() for archive in archives)
+        home = self._root / f"layers-{hashlib.sha256(names.encode()).hexdigest()[:32]}"
+        with self._lock:
+            if not home.is_dir():
+                self._make(home, lambda draft: unpack_all(archives, draft))
+        return home
+
+    def modules(self, runtime: Runtime, opt: Path | None) -> Path:
+        """A folder of links to all that NODE_PATH names: ES modules are found beside the code and nowhere else."""
+        assert runtime.directory is not None
+        major = runtime.version.removeprefix("nodejs:").split(".")[0]
+        sources = [(runtime.directory, Path("/var/runtime"), "node_modules")]
+        if opt is not None:
+            inside = ("nodejs/node_modules", f"nodejs/node{major}/node_modules")
+            sources += [(opt, Path("/opt"), folder) for folder in inside]
+        names = "\n".join(f"{host}/{folder}" for host, _, folder in sources)
+        home = self._root / f"modules-{hashlib.sha256(names.encode()).hexdigest()[:32]}"
+
+        def link(draft: Path) -> None:
+            for host, seen, folder in sources:
+                for package in sorted((host / folder).glob("*")):
+                    scoped = package.name.startswith("@")
+                    for found in sorted(package.iterdir()) if scoped else [package]:
+                        target = draft / found.relative_to(host / folder)
+                        target.parent.mkdir(exist_ok=True)
+                        target.unlink(missing_ok=True)
+                        target.symlink_to(seen / found.relative_to(host))
+
+        with self._lock:
+            if not home.is_dir():
+                self._make(home, link)
+        return home
+
     def _unpack(self, archive: bytes, home: Path) -> None:
+        self._make(home, lambda draft: unpack(archive, draft))
+
+    def _make(self, home: Path, fill: Callable[[Path], object]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._root))
         try:
-            unpack(archive, draft)
+            fill(draft)
             draft.chmod(0o755)
             draft.rename(home)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack_all(archives: Sequence[bytes], folder: Path) -> None:
+    """Unpack each over those before it."""
+    for archive in archives:
+        unpack(archive, folder)
 
 
 def unpack(archive: bytes, folder: Path) -> None:
@@ -78,8 +133,11 @@ def unpack(archive: bytes, folder: Path) -> None:
                 link = bundle.read(member).decode()
                 if not (target.parent / link).resolve().is_relative_to(top):
                     raise BadInput(f"the link `{member.filename}` in the deployment package points outside it")
+                target.unlink(missing_ok=True)
                 target.symlink_to(link)
                 continue
+            if target.is_symlink() or target.exists():
+                target.unlink()  # of a layer below this one
             with bundle.open(member) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
             target.chmod(0o555 if mode & 0o111 else 0o444)

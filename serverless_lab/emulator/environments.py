@@ -18,12 +18,15 @@ from serverless_lab import quotas
 from serverless_lab.coldstarts.platform_events import InitRuntimeDone, PlatformEvent, RuntimeDone
 from serverless_lab.emulator import outcomes, runtime_api
 from serverless_lab.emulator.clock import Clock
+from serverless_lab.emulator.filesystem import FileSystem, Stage
+from serverless_lab.emulator.launch import launch
 from serverless_lab.emulator.meter import Meter
 from serverless_lab.emulator.outcomes import Failure
 from serverless_lab.emulator.output import Dropped, Line
 from serverless_lab.emulator.platform_log import ON_DEMAND, LogSettings
 from serverless_lab.emulator.process import Exited, GroupGuard, Heard, OutOfMemory, RuntimeProcess, TimedOut
 from serverless_lab.emulator.runtime_api import Call
+from serverless_lab.emulator.runtimes import Runtime, Runtimes
 from serverless_lab.emulator.tracing import Trace
 from serverless_lab.report_line import EndLine, InitReport, InitStart, ReportLine, StartLine
 
@@ -38,15 +41,12 @@ _NEXT_PATIENCE_NS = 5_000_000_000
 class RuntimeSettings:
     """What all environments of one emulator share.
 
-    `private_tmp`: whether the host allows a /tmp of its own. `virtual`: whether they are measured in virtual time.
+    `stage`: what they see of the file system. `virtual`: whether they are measured in virtual time.
     """
 
-    interpreter: Path
-    runtime_directory: Path
-    runtime_version: str
-    runtime_version_arn: str
+    runtimes: Runtimes
     work: Path
-    private_tmp: bool
+    stage: Stage
     guard: GroupGuard
     niceness: int = 0
     virtual: bool = False
@@ -54,7 +54,11 @@ class RuntimeSettings:
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """What an environment needs to know of its function version; sizes in MB, times in ms."""
+    """What an environment needs to know of its function version; sizes in MB, times in ms.
+
+    `runtime` is what it asks for, `hosted` what it runs on. `opt` is the folder of its layers, one over the other, and
+    `modules` what a Node function finds beside its code.
+    """
 
     name: str
     version: str
@@ -64,11 +68,14 @@ class FunctionSettings:
     timeout_ms: int
     log_group: str
     task_root: Path
-    layers: tuple[Path, ...]
+    opt: Path | None
+    hosted: Runtime
     variables: tuple[tuple[str, str], ...]
     logging: LogSettings = field(default_factory=LogSettings)
     tracing: bool = False
     """Its TracingConfig is Active."""
+    ephemeral_storage_mb: int = quotas.EPHEMERAL_STORAGE_DEFAULT_MB
+    modules: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -135,11 +142,17 @@ class ExecutionEnvironment:
         self._write_log = write_log
         self.provisioned = provisioned
         self._home = settings.work / "environments" / environment_id
-        tmp = self._home / "tmp"
-        tmp.mkdir(parents=True, exist_ok=True)
-        tmp.chmod(0o1777)
-        self._tmp = tmp
-        self._variables = variables if settings.private_tmp else {**variables, "TMPDIR": str(tmp)}
+        self._file_system = FileSystem(
+            settings.stage,
+            self._home,
+            function.ephemeral_storage_mb,
+            task_root=function.task_root,
+            opt=function.opt,
+            runtime=function.hosted.directory,
+            modules=function.modules,
+        )
+        self._places = settings.stage.places(function.task_root, function.opt, function.hosted.directory)
+        self._variables = {**variables, **self._file_system.variables()}
         self._process: RuntimeProcess | None = None
         self._phase: _Phase
         self._asked_next = False
@@ -191,6 +204,7 @@ class ExecutionEnvironment:
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
         self._drop_process()
+        self._file_system.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def peak_memory_mb(self) -> int:
@@ -209,17 +223,15 @@ class ExecutionEnvironment:
     def _start_runtime(self, limit_ms: float, request_id: str | None) -> tuple[Failure | None, float]:
         """Start a runtime process and wait until it asks for its first event: (what failed, after how many ms)."""
         function, settings = self.function, self._settings
-        sys_path = [str(function.task_root)]
-        for layer in function.layers:
-            version = ".".join(settings.runtime_version.split(":")[1].split(".")[:2])
-            sys_path += [str(layer / "python" / "lib" / f"python{version}" / "site-packages"), str(layer / "python")]
+        started = launch(
+            function.hosted, function.handler, function.memory_size_mb, self._places, function.task_root, function.opt
+        )
+        if started.refusal:
+            return outcomes.entrypoint_failure(request_id, started.refusal), 0.0
         process = RuntimeProcess(
-            interpreter=settings.interpreter,
-            sys_path=[*sys_path, str(settings.runtime_directory)],
-            handler=function.handler,
+            launch=started,
             variables=self._variables,
-            directory=function.task_root,
-            tmp=self._tmp if settings.private_tmp else None,
+            file_system=self._file_system,
             guard=settings.guard,
             niceness=settings.niceness,
             virtual=settings.virtual,
@@ -233,6 +245,8 @@ class ExecutionEnvironment:
             heard, duration_ms = self._wait(process, limit_ms, starting=True)
             if not isinstance(heard, Heard):
                 failure = init_error or self._failure(request_id, heard)
+                if process.not_started is not None:
+                    failure = outcomes.entrypoint_failure(request_id, process.not_started)
                 break
             route = heard.request.route()
             if route is not None and route[0] is Call.NEXT:
@@ -405,8 +419,8 @@ class ExecutionEnvironment:
         if phase == "invoke":
             return InitStart(initialization_type=self._initialization_type, phase=phase)
         return InitStart(
-            self._settings.runtime_version,
-            self._settings.runtime_version_arn,
+            self.function.hosted.version,
+            self.function.hosted.version_arn,
             self._initialization_type,
             phase,
             self.function.name,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serverless_lab import quotas
-from serverless_lab.emulator import ministack_time
+from serverless_lab.emulator import launch, ministack_time
 from serverless_lab.emulator.clock import Actor, Clock, VirtualClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
@@ -39,6 +39,7 @@ from serverless_lab.emulator.ministack_versions import Versions, reserved_of
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
 from serverless_lab.emulator.plane import LambdaPlane
 from serverless_lab.emulator.platform_log import LogSettings
+from serverless_lab.emulator.runtimes import Family
 from serverless_lab.emulator.tracing import trace_of
 from serverless_lab.errors import BadInput
 
@@ -57,6 +58,10 @@ SETTINGS = {
     "LOG_LEVEL": "WARNING",
 }
 """Environment variables that MiniStack reads when it is imported."""
+
+
+class RuntimeMissing(BadInput):
+    """The function asks for a language this host does not have."""
 
 
 @dataclass
@@ -165,6 +170,8 @@ class Adapter:
         func, config = self._versions.serving(func, config)
         try:
             version, settings = self._function(func, config)
+        except RuntimeMissing as problem:
+            return _failed("Runtime.Unavailable", problem.message)
         except BadInput as problem:
             return _failed("InvalidZipFileException", problem.message)
         self._read_reserved_concurrency()
@@ -229,6 +236,7 @@ class Adapter:
             config.get(key)
             for key in (
                 *("CodeSha256", "Handler", "Runtime", "MemorySize", "Timeout", "Environment", "LoggingConfig"),
+                "EphemeralStorage",
                 "RevisionId",  # any update at all makes the next invoke cold, as on AWS
             )
         ]
@@ -239,6 +247,10 @@ class Adapter:
         if settings is None:
             logging = config.get("LoggingConfig") or {}
             zips = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or ()]
+            opt = self.code.layered([archive for archive in zips if archive])
+            hosted = self.runtime.runtimes.get(config.get("Runtime") or "")
+            if hosted.problem:
+                raise RuntimeMissing(hosted.problem)
             settings = self._settings[revision] = FunctionSettings(
                 name=name,
                 version=version,
@@ -248,10 +260,15 @@ class Adapter:
                 timeout_ms=int(float(config.get("Timeout") or quotas.FUNCTION_TIMEOUT_DEFAULT_S) * 1000),
                 log_group=logging.get("LogGroup") or f"/aws/lambda/{name}",
                 task_root=self.code.path(func.get("code_zip") or b""),
-                layers=tuple(self.code.path(archive) for archive in zips if archive),
+                opt=opt,
+                hosted=hosted,
                 variables=tuple(((config.get("Environment") or {}).get("Variables") or {}).items()),
                 logging=LogSettings.of(logging),
                 tracing=(config.get("TracingConfig") or {}).get("Mode") == "Active",
+                ephemeral_storage_mb=int(
+                    (config.get("EphemeralStorage") or {}).get("Size") or quotas.EPHEMERAL_STORAGE_DEFAULT_MB
+                ),
+                modules=self.code.modules(hosted, opt) if hosted.family is Family.NODE else None,
             )
         return FunctionVersion(name, version, revision), settings
 
@@ -300,11 +317,12 @@ def process_variables(
     documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html. Nothing of the user's shell is
     among them, and the credentials are the emulator's own; AWS_ENDPOINT_URL leads every SDK back to it.
     """
+    places = runtime.stage.places(function.task_root, function.opt, function.hosted.directory)
+    of_language, reserved_of_language = launch.variables(function.hosted, places)
     reserved = {
         "_HANDLER": function.handler,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size_mb),
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
@@ -314,14 +332,11 @@ def process_variables(
         "AWS_ACCESS_KEY_ID": "ASIA" + environment_id[:16].upper(),
         "AWS_SECRET_ACCESS_KEY": environment_id,
         "AWS_SESSION_TOKEN": environment_id,
-        "LAMBDA_TASK_ROOT": str(function.task_root),
-        "LAMBDA_RUNTIME_DIR": str(runtime.runtime_directory),
+        **reserved_of_language,
         **function.logging.variables(),
     }
     defaults = {
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        **of_language,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         "AWS_ENDPOINT_URL": endpoint_url,

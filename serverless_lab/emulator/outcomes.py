@@ -26,6 +26,12 @@ def exit_failure(request_id: str | None, exited: Exited) -> Failure:
     return Failure("error", "Runtime.ExitError", error)
 
 
+def entrypoint_failure(request_id: str | None, why: str) -> Failure:
+    """The function's own runtime cannot be started."""
+    error = error_object("Runtime.InvalidEntrypoint", f"RequestId: {request_id} Error: {why}")
+    return Failure("error", "Runtime.InvalidEntrypoint", error)
+
+
 def timeout_failure(request_id: str | None, timeout_ms: int) -> Failure:
     message = f"RequestId: {request_id} Error: Task timed out after {timeout_ms / 1000:.2f} seconds"
     return Failure("timeout", None, error_object("Sandbox.Timedout", message))

@@ -23,6 +23,13 @@ BOOT_FRAME = 0x1AB0C0DE
 """Type of the frame in which our bootstrap tells the CPU time it took."""
 SAMPLE_FRAME = 0x1AB05A4D
 """Type of the frame in which it tells what its measuring thread (the frame's number, or 0) measured."""
+VIEW_FRAME = 0x1AB0F5F5
+"""Type of the frame in which it tells that it has its view of the file system."""
+STARTING_FRAME = 0x1AB0571A
+"""Type of the frame in which it tells that it is about to become another program, when it is told to."""
+NOT_STARTED_FRAME = 0x1AB0DEAD
+"""Type of the frame in which it tells the error number of a program that could not be started."""
+OUR_FRAMES = (BOOT_FRAME, SAMPLE_FRAME, VIEW_FRAME, STARTING_FRAME, NOT_STARTED_FRAME)
 
 _LINE_OVERHEAD = 128
 """What a line costs in memory besides its text."""
@@ -127,7 +134,7 @@ class Output:
         if len(self._frames) < HEADER.size:
             return False
         frame_type, length, number = HEADER.unpack_from(self._frames)
-        is_ours = frame_type in (BOOT_FRAME, SAMPLE_FRAME)
+        is_ours = frame_type in OUR_FRAMES
         if length > limit and not is_ours:
             del self._frames[: HEADER.size]
             self._cut = (frame_type, number // 1000, length)

@@ -8,6 +8,7 @@ being woken late does not count as the function's time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -22,8 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from serverless_lab.emulator.filesystem import FileSystem, Stage
+from serverless_lab.emulator.launch import Launch
 from serverless_lab.emulator.memory import MemoryWatch, restrain
-from serverless_lab.emulator.output import BOOT_FRAME, HEADER, Output
+from serverless_lab.emulator.output import (
+    BOOT_FRAME,
+    HEADER,
+    NOT_STARTED_FRAME,
+    SAMPLE_FRAME,
+    STARTING_FRAME,
+    VIEW_FRAME,
+    Output,
+)
 from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, RuntimeRequest
 from serverless_lab.emulator.speed import Reference, Sample, middle_mean
 
@@ -32,8 +43,17 @@ _TIMESPEC = struct.Struct("@qq")
 _SAMPLE = struct.Struct(">III")
 _READS_AT_ONCE = 64
 """Of a pipe, 64 KB each: more than it holds, so that a process which writes for ever holds up nobody."""
+_START_PATIENCE_S = 30
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_ISOLATED = ("-I", "-S", "-B", "-X", "utf8")
+
+# As Go's fork/exec says them.
+_GO_ERRORS = {
+    errno.ENOENT: "no such file or directory",
+    errno.EACCES: "permission denied",
+    errno.ENOEXEC: "exec format error",
+}
 
 
 @dataclass(frozen=True)
@@ -93,15 +113,12 @@ class GroupGuard(Protocol):
 
 
 class RuntimeProcess:
-    """A process under awslambdaric, started by the constructor.
+    """A process that speaks the Runtime API, started by the constructor.
 
     Args:
-        interpreter: the Python to run on.
-        sys_path: put before the standard library.
-        handler: as in the function's configuration.
+        launch: what is started.
         variables: its whole environment; AWS_LAMBDA_RUNTIME_API is added.
-        directory: its working directory.
-        tmp: the folder that becomes its /tmp; None to leave /tmp alone.
+        file_system: what it sees of the file system.
         guard: told of its process group.
         niceness: added to the emulator's own.
         virtual: it is measured in virtual time, so it tells how fast the CPU is, and asks for its remaining time.
@@ -111,12 +128,9 @@ class RuntimeProcess:
     def __init__(
         self,
         *,
-        interpreter: Path,
-        sys_path: list[str],
-        handler: str,
+        launch: Launch,
         variables: Mapping[str, str],
-        directory: Path,
-        tmp: Path | None,
+        file_system: FileSystem,
         guard: GroupGuard,
         niceness: int = 0,
         virtual: bool = False,
@@ -125,6 +139,11 @@ class RuntimeProcess:
         self._guard = guard
         self.output = Output(self._take_frame)
         """What it wrote; whoever reads takes it out."""
+        self._launch = launch
+        self._file_system = file_system
+        self.not_started: str | None = None
+        """Why the program could not be started, as the Go runtime says it."""
+        self._starting = False
         self.boot_cpu_ns: int | None = None
         """CPU time from its start until the runtime client was loaded, when it has told."""
         self.samples: list[Sample] = []
@@ -148,27 +167,29 @@ class RuntimeProcess:
             its.callback(asking.close)
             self._asked.setblocking(False)
             settings = {
-                "sys_path": sys_path,
-                "handler": handler,
-                "tmp": None if tmp is None else str(tmp),
+                "sys_path": launch.sys_path,
+                "handler": launch.handler,
+                "program": launch.program,
+                "view": file_system.view(),
                 "virtual": virtual,
                 "asking": asking.fileno(),
             }
             self._output_fd, output_write = _pipe(ours, its)
             self._frames_fd, frames_write = _pipe(ours, its)
-            self.started_ns = time.monotonic_ns()
+            self.started_ns: int | None = time.monotonic_ns()
+            """When it came into being; None for a program that another process became: it counts from then on."""
             self._process = subprocess.Popen(
-                [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(BOOTSTRAP), json.dumps(settings)],
+                [str(launch.interpreter), *_ISOLATED, str(BOOTSTRAP), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
-                pass_fds=(frames_write, asking.fileno()),
+                pass_fds=(frames_write, asking.fileno(), *file_system.descriptors()),
                 env={
                     **variables,
                     "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
                     "_LAMBDA_TELEMETRY_LOG_FD": str(frames_write),
                 },
-                cwd=directory,
+                cwd=file_system.task_root,
                 start_new_session=True,
             )
             ours.callback(_end, self._process)
@@ -180,12 +201,28 @@ class RuntimeProcess:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
         restrain(self.pid, memory_size_mb)
-        self.memory = MemoryWatch(self.pid, memory_size_mb, self.started_ns)
+        self.memory = MemoryWatch(self.pid, memory_size_mb, time.monotonic_ns())
         self._poll = select.poll()
         watched = (self._output_fd, self._frames_fd, self._pid_fd, self._listener.fileno(), self._asked.fileno())
         for fd in watched:
             self._poll.register(fd, select.POLLIN)
         self._open = True
+        if launch.program is not None:
+            self._let_it_become_the_program()
+
+    def _let_it_become_the_program(self) -> None:
+        deadline = time.monotonic() + _START_PATIENCE_S
+        watched = select.poll()
+        for fd in (self._frames_fd, self._pid_fd):
+            watched.register(fd, select.POLLIN)
+        while not self._starting and time.monotonic() < deadline:
+            ready = [fd for fd, _ in watched.poll(1000)]
+            self._read_frames()
+            if self._pid_fd in ready:
+                return  # `wait` will tell
+        self.started_ns = None
+        with contextlib.suppress(OSError):
+            self._asked.send(b"!")
 
     def wait(self, deadline_ns: int) -> Heard | Exited | TimedOut | OutOfMemory:
         """The next request of the runtime, its end, or the passing of `deadline_ns` (of `time.monotonic_ns`).
@@ -342,10 +379,24 @@ class RuntimeProcess:
 
     def _take_frame(self, frame_type: int, number: int, payload: bytes) -> None:
         if frame_type == BOOT_FRAME:
-            self.boot_cpu_ns = self.boot_cpu_ns or number
-        else:
+            scaling = self._launch.scaling
+            self.boot_cpu_ns = self.boot_cpu_ns or (number if scaling is None else int(number * scaling.boot))
+        elif frame_type == SAMPLE_FRAME:
             self.measuring_thread = number or self.measuring_thread
-            self.samples += map(Sample._make, _SAMPLE.iter_unpack(payload))
+            self.samples += map(self._sample, _SAMPLE.iter_unpack(payload))
+        elif frame_type == VIEW_FRAME:
+            self._file_system.keep(self.pid)
+        elif frame_type == STARTING_FRAME:
+            self._starting = True
+        elif frame_type == NOT_STARTED_FRAME and self._launch.program is not None:
+            self.not_started = f"fork/exec {self._launch.program[1]}: {_GO_ERRORS.get(number, os.strerror(number))}"
+
+    def _sample(self, taken: tuple[int, int, int]) -> Sample:
+        """A sample as lab's own interpreter would have taken it."""
+        scaling = self._launch.scaling
+        if scaling is None:
+            return Sample(*taken)
+        return Sample(*(max(1, int(ns * factor)) for ns, factor in zip(taken, scaling.sample, strict=True)))
 
     def _tell_remaining_time(self) -> None:
         try:
@@ -407,8 +458,8 @@ def measure_reference(interpreter: Path, sys_path: list[str], starts: int) -> Re
 def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample]]:
     read, write = os.pipe()
     try:
-        settings = json.dumps({"sys_path": sys_path, "handler": "", "tmp": None, "virtual": True, "reference": True})
-        command = [str(interpreter), "-I", "-S", "-B", "-X", "utf8", str(BOOTSTRAP), settings]
+        settings = json.dumps({"sys_path": sys_path, "handler": "", "view": None, "virtual": True, "reference": True})
+        command = [str(interpreter), *_ISOLATED, str(BOOTSTRAP), settings]
         environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:0", "_LAMBDA_TELEMETRY_LOG_FD": str(write)}
         subprocess.run(command, pass_fds=(write,), env=environment, check=True, capture_output=True)
         frames = os.read(read, 1 << 16)
@@ -428,10 +479,18 @@ def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample
     return boot, samples
 
 
-def can_have_private_tmp(interpreter: Path, folder: Path) -> bool:
-    """Whether this host lets a process have a /tmp of its own (Linux mount namespaces)."""
+def can_have_private_view(interpreter: Path, folder: Path) -> bool:
+    """Whether this host lets a process have a /tmp of its own (Linux mount namespaces).
+
+    Args:
+        folder: an empty one, for the attempt.
+    """
     if sys.platform != "linux":
         return False
-    settings = json.dumps({"tmp": str(folder), "probe": True})
+    stage = Stage(folder / "stage", private=True, needed=(interpreter,))
+    code = folder / "code"
+    code.mkdir()
+    view = FileSystem(stage, folder / "home", 512, task_root=code, opt=None, runtime=None).view()
+    settings = json.dumps({"view": view, "probe": True})
     command = [str(interpreter), "-I", "-S", "-B", str(BOOTSTRAP), settings]
     return subprocess.run(command, capture_output=True, env={}, check=False).returncode == 0

@@ -1,22 +1,30 @@
-"""What AWS's managed Python runtime holds besides the standard library, prepared once per machine.
+"""What AWS's managed runtimes hold besides their language, prepared once per machine and version.
 
-A folder with awslambdaric, boto3 and what they need, copied from lab's own installation and byte-compiled, because
-AWS's runtime is: without the compiled files an Init phase takes almost three times as long. Nothing else of lab's
-dependencies is there, so a handler that forgot to bundle a library fails here as it does on AWS.
+For Python a folder with awslambdaric, boto3 and what they need, byte-compiled, because AWS's runtime is: without the
+compiled files an Init phase takes almost three times as long. For lab's own version of Python it is copied from lab's
+installation; for another, pip installs the same versions for it. Nothing else of lab's dependencies is there, so a
+handler that forgot to bundle a library fails here as it does on AWS.
+
+For Node.js a folder with the runtime's loop (`node/runtime.cjs`) and the clients of AWS's SDK that `node/package.json`
+names, installed by npm.
 """
 
 from __future__ import annotations
 
 import compileall
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+from serverless_lab.emulator.runtimes import Interpreter, Scaling, own_python
 from serverless_lab.emulator.speed import Reference, Sample
 from serverless_lab.errors import EmulatorError
 from serverless_lab.project import write_text
@@ -34,16 +42,13 @@ DISTRIBUTIONS = (
     "urllib3",
 )
 
+NODE_FILES = Path(__file__).with_name("node")
+
 
 def cache_directory() -> Path:
     """Where things are kept that any project on this machine can share."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "serverless-lab"
-
-
-def interpreter() -> Path:
-    """The interpreter environments run on: lab's own, without lab's virtual environment."""
-    return Path(os.path.realpath(sys.executable))
 
 
 def prepare(cache: Path | None = None) -> Path:
@@ -63,11 +68,8 @@ def prepare(cache: Path | None = None) -> Path:
     identity = "\n".join(f"{item.metadata['Name']} {item.version}" for item in found) + sys.version
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     home = (cache or cache_directory()) / "runtime" / f"python{sys.version_info.major}.{sys.version_info.minor}-{key}"
-    if home.is_dir():
-        return home
-    home.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.parent))
-    try:
+
+    def copy(draft: Path) -> None:
         for item in found:
             for file in item.files or ():
                 source = Path(str(item.locate_file(file)))
@@ -77,22 +79,104 @@ def prepare(cache: Path | None = None) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
         compileall.compile_dir(draft, quiet=2, workers=1)
-        draft.chmod(0o755)
+
+    return _made(home, copy)
+
+
+def prepare_for(
+    python: Interpreter, cache: Path | None = None, tell: Callable[[str], None] = lambda text: None
+) -> Path:
+    """The runtime directory for another interpreter than lab's, with the same versions of the same libraries.
+
+    Args:
+        tell: told when it has to be made, which takes some seconds and the network.
+
+    Raises:
+        EmulatorError: pip cannot install them.
+    """
+    wanted = [f"{name}=={metadata.version(name)}" for name in DISTRIBUTIONS]
+    identity = "\n".join([*wanted, python.version_text(), os.uname().machine])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    major, minor = python.version[:2]
+    home = (cache or cache_directory()) / "runtime" / f"python{major}.{minor}-{key}"
+
+    def install(draft: Path) -> None:
+        tell(f"preparing the runtime of Python {python.version_text()}, once on this machine")
+        command = [sys.executable, "-m", "pip", "--python", str(python.path), "install", "--no-deps", "--no-compile"]
+        command += ["--quiet", "--disable-pip-version-check", "--no-input", "--target", str(draft), *wanted]
+        _run(command, f"pip cannot install the runtime of Python {python.version_text()}", {"PIP_USER": "0"})
+        shutil.rmtree(draft / "bin", ignore_errors=True)
+        compiling = [str(python.path), "-I", "-m", "compileall", "-q", "-j", "1", str(draft)]
+        subprocess.run(compiling, capture_output=True, check=False)  # what it cannot compile was meant for another one
+
+    return _made(home, install)
+
+
+def prepare_node(
+    node: Interpreter,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    sdk: bool = True,
+) -> Path:
+    """The runtime directory for Node.js; without `sdk`, only the loop.
+
+    Raises:
+        EmulatorError: npm is missing, or cannot install AWS's SDK.
+    """
+    files = [NODE_FILES / name for name in ("runtime.cjs", "package.json", "package-lock.json")]
+    identity = b"\0".join([file.read_bytes() for file in files]) + f"{node.version[0]} {sdk}".encode()
+    key = hashlib.sha256(identity).hexdigest()[:16]
+    home = (cache or cache_directory()) / "runtime" / f"nodejs{node.version[0]}-{key}"
+
+    def install(draft: Path) -> None:
+        for file in files:
+            shutil.copyfile(file, draft / file.name)
+        if not sdk:
+            return
+        npm = shutil.which("npm")
+        if npm is None:
+            raise EmulatorError("AWS's SDK is installed by npm, which this host does not have", hint="install npm")
+        tell("preparing AWS's SDK for Node.js, once on this machine")
+        command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        _run([*command, "--prefix", str(draft)], "npm cannot install AWS's SDK for Node.js", {}, draft)
+
+    return _made(home, install)
+
+
+def _run(command: list[str], what: str, environment: dict[str, str], folder: Path | None = None) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, **environment}
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        raise EmulatorError(f"{what}: {said[-1]}", hint="it needs the network once; until then another version serves")
+
+
+def _made(home: Path, fill: Callable[[Path], None]) -> Path:
+    """`home`, filled when it is not there yet; one process of this machine fills it, and the others wait."""
+    if home.is_dir():
+        return home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with (home.parent / f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if home.is_dir():
+            return home
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.parent))
         try:
+            fill(draft)
+            draft.chmod(0o755)
             draft.rename(home)
-        except OSError:
-            if not home.is_dir():  # else another emulator was quicker, and its copy is as good
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return home
 
 
 REFERENCE_STARTS = 9
 
 
-def reference(runtime: Path) -> Reference:
-    """What counts as speed 1 of this machine's CPU.
+def reference(runtime: Path, interpreter: Path) -> Reference:
+    """What counts as speed 1 of this machine's CPU, for an interpreter with its runtime directory.
 
     Measured once and kept beside the runtime directory, so that all emulators of a machine mean the same by a second of
     CPU.
@@ -106,6 +190,13 @@ def reference(runtime: Path) -> Reference:
         kept = json.loads(home.read_text())
         return Reference(int(kept["boot"]), Sample(*map(int, kept["sample"])))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        measured = measure_reference(interpreter(), [str(runtime)], REFERENCE_STARTS)
+        measured = measure_reference(interpreter, [str(runtime)], REFERENCE_STARTS)
         write_text(home, json.dumps({"boot": measured.boot, "sample": measured.sample}) + "\n")
         return measured
+
+
+def scaling(runtime: Path, interpreter: Path) -> Scaling:
+    """What another interpreter's pieces of work take, in units of what lab's own takes for them."""
+    own, other = reference(prepare(), own_python().path), reference(runtime, interpreter)
+    loop, load, again = (mine / theirs for mine, theirs in zip(own.sample, other.sample, strict=True))
+    return Scaling(own.boot / other.boot, (loop, load, again))

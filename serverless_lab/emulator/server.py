@@ -6,7 +6,6 @@ It serves on the listening socket that `control` hands to it, until it is told t
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import secrets
@@ -26,10 +25,12 @@ from serverless_lab.emulator import runtime_directory
 from serverless_lab.emulator.clock import Clock, VirtualClock, WallClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import RuntimeSettings
+from serverless_lab.emulator.filesystem import Stage
 from serverless_lab.emulator.guard import Guard
 from serverless_lab.emulator.model import SchedulerOptions
 from serverless_lab.emulator.plane import LambdaPlane
-from serverless_lab.emulator.process import can_have_private_tmp
+from serverless_lab.emulator.process import can_have_private_view
+from serverless_lab.emulator.runtimes import Runtimes, own_python
 from serverless_lab.emulator.scheduler import Scheduler
 from serverless_lab.emulator.speed import Speedometer
 
@@ -96,7 +97,7 @@ def _serve(
     runtime = _runtime_settings(work, guard, virtual=clock_name == "virtual")
     clock: Clock
     if clock_name == "virtual":
-        speed = Speedometer(runtime_directory.reference(runtime.runtime_directory))
+        speed = Speedometer(runtime_directory.reference(runtime_directory.prepare(), own_python().path))
         clock = VirtualClock(tokens or cores, speed)
     else:
         clock = WallClock(simultaneous_inits=cores)
@@ -128,7 +129,8 @@ def _serve(
             "strain": clock.strain.to_json() if isinstance(clock, WallClock) else None,
             "started_at_ms": int(started_at * 1000),
             "now_ms": clock.epoch_ms(),
-            "private_tmp": runtime.private_tmp,
+            "private_tmp": runtime.stage.private,
+            "runtimes": {name: known.version for name, known in runtime.runtimes.known().items()},
             "idle_lifetime_ms": options.idle_lifetime_ms,
             "account_concurrency": options.account_concurrency,
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -178,21 +180,17 @@ def _serve(
 
 
 def _runtime_settings(work: Path, guard: Guard, *, virtual: bool) -> RuntimeSettings:
-    interpreter = runtime_directory.interpreter()
-    runtime = runtime_directory.prepare()
-    digest = hashlib.sha256(runtime.name.encode()).hexdigest()
-    version = ".".join(map(str, sys.version_info[:3]))
+    own, directory = own_python(), runtime_directory.prepare()
+    needed = [work.resolve(), directory.resolve(), own.path]
     # A folder below /tmp would vanish under an environment's own /tmp.
-    below_tmp = any(path.is_relative_to("/tmp") for path in (work.resolve(), runtime.resolve(), interpreter))
+    below_tmp = any(path.is_relative_to("/tmp") for path in needed)
     probe = work / "probe"
     probe.mkdir()
+    private = not below_tmp and can_have_private_view(own.path, probe)
     return RuntimeSettings(
-        interpreter=interpreter,
-        runtime_directory=runtime,
-        runtime_version=f"python:{version}.lab",
-        runtime_version_arn=f"arn:aws:lambda:us-east-1::runtime:{digest}",
+        runtimes=Runtimes(virtual=virtual, tell=lambda text: print(text, file=sys.stderr, flush=True)),
         work=work,
-        private_tmp=not below_tmp and can_have_private_tmp(interpreter, probe),
+        stage=Stage(work / "stage", private=private, needed=needed),
         guard=guard,
         niceness=VIRTUAL_NICENESS if virtual else 0,
         virtual=virtual,

@@ -17,7 +17,16 @@ RESERVED = {
     "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 }  # fmt: skip
 
-OTHERS = {"LANG", "TZ", "PATH", "HOME", "AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_DAEMON_ADDRESS", "AWS_ENDPOINT_URL"}
+OTHERS = {
+    "LANG",
+    "TZ",
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "AWS_ENDPOINT_URL",
+}
 
 
 def test_a_users_credentials_and_settings_never_reach_a_handler(project: Project, monkeypatch: pytest.MonkeyPatch):
