@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import resource
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +193,51 @@ def test_a_function_that_prints_megabytes_is_not_held_up_and_loses_nothing(emula
     lines = [message for _, message in emulator.log(name) if message[0] in "xe"]
     assert "".join(lines) == "x" * 3_000_000 + "\nend\n"
     assert max(map(len, lines)) <= 256 * 1024
+
+
+def test_a_function_that_prints_without_end_does_not_grow_the_emulator(emulator: Emulator):
+    """What is beyond the budget of one invocation is dropped and counted; the report comes all the same."""
+    code = """
+        import os
+        def handler(event, context):
+            for _ in range(100):
+                os.write(1, b"0123456789abcde\\n" * 65_536)
+    """
+    name = emulator.create("endless", code, Timeout=60, MemorySize=1769)
+    before_mb = largest_mb(emulator.status["pid"])
+    assert emulator.invoke(name).function_error is None
+    assert largest_mb(emulator.status["pid"]) - before_mb < 150
+    (stream,) = emulator.client("logs").describe_log_streams(logGroupName=f"/aws/lambda/{name}")["logStreams"]
+    last = emulator.client("logs").get_log_events(
+        logGroupName=f"/aws/lambda/{name}", logStreamName=stream["logStreamName"], startFromHead=False, limit=3
+    )
+    dropped, end, report = [event["message"] for event in last["events"]]
+    found = re.match(r"serverless-lab: (\d+) log events \((\d+) bytes\) were dropped here", dropped)
+    assert found and int(found[1]) * 16 == int(found[2]) > 80 * 2**20
+    assert end.startswith("END ") and parse(report) is not None
+
+
+def largest_mb(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+def test_a_host_that_has_no_room_for_an_environment_is_told_and_recovers(emulator: Emulator):
+    """Here it has no file descriptors left; the concurrency that the request took is free again afterwards."""
+    name = emulator.create("no-room", "def handler(event, context):\n    return 'here'\n")
+    emulator.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    pid = emulator.status["pid"]
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    in_use = max(int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use, limits[1]))
+    try:
+        answers = [emulator.invoke(name), emulator.invoke(name)]
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    for answer in answers:
+        assert (answer.function_error, answer.body["errorType"]) == ("Unhandled", "Sandbox.Failure")
+        assert "Too many open files" in answer.body["errorMessage"]
+    assert emulator.invoke(name).body == "here"
 
 
 def test_what_json_cannot_hold_is_a_marshal_error(emulator: Emulator):
