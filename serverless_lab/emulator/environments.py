@@ -347,18 +347,20 @@ class ExecutionEnvironment:
         ran_out = failure is not None and failure.error_type == "Runtime.OutOfMemory"
         memory_mb = self.function.memory_size_mb if ran_out else self._peak_seen_mb()
         init_ms, self._init_duration_ms = self._init_duration_ms, None
-        # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
-        # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
-        billed_init_ms = 0.0 if self.provisioned else init_ms or 0.0
         status, error_type = (None, None) if failure is None else (failure.status, failure.error_type)
         traced = request.trace if request.trace is not None and request.trace.sampled else None
+        digits = self.function.logging.digits
+        duration, init = round(duration_ms, digits), None if init_ms is None else round(init_ms, digits)
+        # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
+        # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
+        billed_init = 0.0 if self.provisioned else init or 0.0
         report = ReportLine(
             request_id=request.request_id,
-            duration_ms=round(duration_ms, 2),
-            billed_duration_ms=math.ceil(round(round(duration_ms, 2) + round(billed_init_ms, 2), 2)),
+            duration_ms=duration,
+            billed_duration_ms=math.ceil(round(duration + billed_init, digits)),
             memory_size_mb=self.function.memory_size_mb,
             max_memory_used_mb=memory_mb,
-            init_duration_ms=None if init_ms is None else round(init_ms, 2),
+            init_duration_ms=init,
             status=status,
             error_type=error_type,
             xray_trace_id=None if traced is None else traced.trace_id,

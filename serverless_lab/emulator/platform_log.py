@@ -61,6 +61,11 @@ class LogSettings:
         is_json = str(config.get("LogFormat") or "").upper() == "JSON"
         return cls(is_json, level("ApplicationLogLevel"), level("SystemLogLevel"))
 
+    @property
+    def digits(self) -> int:
+        """How many decimals the durations of a REPORT have, in milliseconds."""
+        return 3 if self.is_json else 2
+
     def variables(self) -> dict[str, str]:
         """What Lambda tells the runtime, which sets up its own logging by it. Nothing of the text format."""
         if not self.is_json:
