@@ -213,8 +213,8 @@ def test_an_exception_in_json(emulator: Emulator):
 )
 def test_levels_of_the_text_format(emulator: Emulator):
     said = log_of_levels(emulator, "logs-levels-text")
-    assert said[:3] == ["at WARNING", "at ERROR", "printed"]
-    assert len(said) == 6  # and the three objects that were printed
+    assert [line for line in said if line.startswith("at ")] == ["at WARNING", "at ERROR"]
+    assert said.count("printed") == 1
 
 
 @aws(
