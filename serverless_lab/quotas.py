@@ -93,6 +93,26 @@ SERVICE_LATENCY_DEFAULT_MS = 10.0
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html (a base rate of 4 times a second)
 STREAM_POLL_PERIOD_MS = 250.0
 
+# CloudWatch Logs Insights ------------------------------------------------------------------------------------
+
+# documented: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Limit.html
+INSIGHTS_LIMIT_DEFAULT = 10_000
+INSIGHTS_LIMIT_MAX = 100_000
+
+# documented: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html
+INSIGHTS_PAGE_MAX = 10_000  # rows in one answer; the rest by nextToken
+
+# documented: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html
+INSIGHTS_LOG_GROUPS_MAX = 50
+INSIGHTS_QUERY_MAX_CHARACTERS = 10_000
+INSIGHTS_QUERIES_MAX = 100  # at once
+
+# documented: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Stats.html
+INSIGHTS_STATS_MAX = 10  # in one query
+
+# documented: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html
+INSIGHTS_FIELDS_MAX = 200  # found in one event of JSON
+
 # API Gateway REST --------------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html

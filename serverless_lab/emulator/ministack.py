@@ -7,7 +7,8 @@ in this process as an ASGI app, and a few of its functions are replaced by ours:
 * `lambda_svc.invalidate_worker`: called when a function's code or configuration changes, or it is deleted;
 * `lambda_svc._reserved_concurrency` and its account cap: our scheduler counts, so MiniStack must not;
 * `apigateway_v1._lambda_proxy_response` and `_invoke_lambda_proxy_v1`: API Gateway's error bodies and its timeout;
-* `apigateway_v1._import_operation`: keeps the timeout that an OpenAPI body gives an integration.
+* `apigateway_v1._import_operation`: keeps the timeout that an OpenAPI body gives an integration;
+* `cloudwatch_logs.handle_request`: queries of Logs Insights are answered by `insights_service`, see `ministack_logs`.
 
 `tests/emulator/test_ministack_contract.py` fails when a new version of MiniStack moves one of these.
 """
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serverless_lab import quotas
-from serverless_lab.emulator import launch, ministack_time
+from serverless_lab.emulator import launch, ministack_logs, ministack_time
 from serverless_lab.emulator.clock import Actor, Clock, VirtualClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
@@ -34,6 +35,7 @@ from serverless_lab.emulator.environments import (
     InvokeRequest,
     RuntimeSettings,
 )
+from serverless_lab.emulator.insights_service import Insights
 from serverless_lab.emulator.ministack_time import carried_actor
 from serverless_lab.emulator.ministack_versions import Versions, reserved_of
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
@@ -150,6 +152,7 @@ class Adapter:
         )
         apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
         self._versions.install()
+        ministack_logs.install(Insights(self.clock.epoch_ms))
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
         found: Callable[..., Awaitable[None]] = app.app
