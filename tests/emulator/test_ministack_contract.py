@@ -84,3 +84,13 @@ def test_layers_are_resolved_to_zips():
 
 def test_the_asgi_app_is_a_function():
     assert parameters(app.app) == ["scope", "receive", "send"]
+
+
+def test_every_request_for_logs_passes_the_handler_we_wrap_and_log_groups_are_what_we_read():
+    """See serverless_lab/emulator/ministack_logs.py."""
+    expected = ["method", "path", "headers", "body", "query_params"]
+    assert parameters(cloudwatch_logs.handle_request) == expected
+    assert "await mod.handle_request(method, path, headers, body, query_params)" in source(app._lazy_handler)
+    assert '"timestamp"' in source(cloudwatch_logs._put_log_events)
+    assert '"ingestionTime"' in source(cloudwatch_logs._put_log_events)
+    assert '"creationTime": int(time.time() * 1000)' in source(cloudwatch_logs._create_log_group)

@@ -53,11 +53,11 @@ def _extreme(greatest: bool) -> Callable[[Sequence[Sample]], Value]:
     """By number where every value is one, else by the order of sort."""
 
     def choose(samples: Sequence[Sample]) -> Value:
-        values = [value for _, value in samples]
-        if not values:
-            return None
-        chosen = (max if greatest else min)(values, key=sort_key)
-        return _plain(chosen)
+        choice = max if greatest else min
+        numbers = _numbers(samples)
+        if len(numbers) == len(samples):
+            return float(choice(numbers)) if numbers else None
+        return _plain(choice((value for _, value in samples), key=sort_key))
 
     return choose
 

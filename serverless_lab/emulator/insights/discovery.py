@@ -115,17 +115,24 @@ def _bytes(megabytes: int | None) -> int | None:
     return None if megabytes is None else megabytes * MEGABYTE
 
 
+JSON_TRIES = 20
+"""How many braces of a line are tried: one of them begins the object, or it is no JSON."""
+
 _DECODER = json.JSONDecoder(parse_float=Figure, parse_int=Figure)
 
 
 def _first_json(message: str) -> Iterator[tuple[str, Value]]:
-    at = message.find("{")
-    while at >= 0:
+    at = -1
+    for _ in range(JSON_TRIES):
+        at = message.find("{", at + 1)
+        if at < 0:
+            return
         try:
             body, _ = _DECODER.raw_decode(message, at)
-        except (ValueError, RecursionError):
-            at = message.find("{", at + 1)
+        except ValueError:
             continue
+        except RecursionError:
+            return
         for name, value in body.items():
             # A field whose own name begins with @ is shown with one more.
             yield from _flat("@" + name if name.startswith("@") else name, value)

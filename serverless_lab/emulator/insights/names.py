@@ -38,9 +38,21 @@ class Names:
         self._made = {column.name for column in columns}
 
     def resolve(self, found: syntax.Expression, *, in_stats: bool) -> tuple[syntax.Expression, str | None]:
-        """`found` with what stats has worked out taken from there, and what is wrong with it."""
+        """`found` with what stats has worked out taken from there, and what is wrong with it.
+
+        An aggregate in a further stats is of the rows of the one before, also where that has a column of its form.
+        """
         columns = self._columns
-        resolved = found if columns is None else syntax.rewritten(found, columns.get)
+        if columns is None:
+            return found, self._problem(found, in_stats)
+
+        def known(part: syntax.Expression) -> syntax.Expression | None:
+            if in_stats and isinstance(part, syntax.Call) and part.function in AGGREGATES:
+                arguments = (syntax.rewritten(argument, columns.get) for argument in part.arguments)
+                return syntax.Call(part.function, tuple(arguments))
+            return columns.get(part)
+
+        resolved = syntax.rewritten(found, known)
         return resolved, self._problem(resolved, in_stats)
 
     def _problem(self, found: syntax.Expression, in_stats: bool) -> str | None:

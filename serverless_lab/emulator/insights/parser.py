@@ -85,7 +85,7 @@ class _Parser:
         return self._limit()
 
     def _check_order(self, before: list[syntax.Command], command: syntax.Command, token: Token) -> None:
-        """AWS's rules: sort and limit stand after the last stats, only limit after dedup. Here nothing follows limit."""
+        """AWS's rules: sort and limit are after the last stats, only limit after dedup; here, nothing after limit."""
         if isinstance(command, syntax.Stats):
             if any(isinstance(earlier, (syntax.Sort, syntax.Limit, syntax.Dedup)) for earlier in before):
                 raise self._refused(token, "sort, limit and dedup must stand after the last stats")
