@@ -1,6 +1,6 @@
 """What the target really has, against what the template asked for.
 
-Emulators take some properties and do nothing with them: a table's TimeToLiveSpecification, provisioned concurrency, a
+Emulators take some properties and do nothing with them: a table's TimeToLiveSpecification, reserved concurrency, a
 resource type they do not know. A measurement on such a stack would be believed. So each check looks at the service
 itself; on an emulator a difference is mended where a call can mend it, on AWS it is only told.
 """
@@ -189,7 +189,7 @@ def _provisioned_concurrency(check: _Check, logical_id: str, name: str, alias: s
             note += ": removed it"
         yield note
     if wanted and not check.target.capabilities.keeps_provisioned_concurrency:
-        # Seen on MiniStack 1.5.33, alone and embedded: the configuration reads READY, and the first invoke is cold.
+        # Seen on MiniStack 1.5.33 alone: the configuration reads READY, and the first invoke is cold.
         yield (
             f"`{logical_id}`: {check.target.name} records provisioned concurrency and keeps no environment ready "
             "for it: its reports show cold starts that AWS would not have"

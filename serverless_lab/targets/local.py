@@ -23,7 +23,6 @@ class LocalTarget(EmulatedTarget):
         reports_init_duration=True,
         one_log_stream_per_environment=True,
         request_id_header=True,
-        keeps_provisioned_concurrency=False,
     )
 
     def __init__(self, endpoint_url: str, log: Path | None = None) -> None:

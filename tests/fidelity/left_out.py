@@ -6,6 +6,30 @@ from tests.fidelity.table import Area, Behaviour, Grade
 
 LEFT_OUT: list[Behaviour] = [
     Behaviour(
+        Area.PROVISIONED_CONCURRENCY,
+        "Application Auto Scaling changes it on a schedule or by its utilization.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
+        grade=Grade.DOCUMENTED,
+        differs="left out: MiniStack has no Application Auto Scaling; PutProvisionedConcurrencyConfig can be called "
+        "at any time",
+    ),
+    Behaviour(
+        Area.PROVISIONED_CONCURRENCY,
+        "Allocation begins after a minute or two, goes on at 6,000 environments a minute, and opens more log streams "
+        "than were asked for.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html "
+        "https://github.com/localstack/localstack/blob/main/tests/aws/services/lambda_/test_lambda.py",
+        grade=Grade.DOCUMENTED,
+        differs="begins at once, all inits at the same instant of virtual time, one stream for each",
+    ),
+    Behaviour(
+        Area.PROVISIONED_CONCURRENCY,
+        "Provisioned environments are recycled and initialised anew from time to time.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
+        grade=Grade.DOCUMENTED,
+        differs="left out: they live until their setting changes or they crash",
+    ),
+    Behaviour(
         Area.RUNTIMES,
         "Functions may be container images.",
         source="https://docs.aws.amazon.com/lambda/latest/dg/images-create.html",
