@@ -1,11 +1,13 @@
 """What our adapter takes for granted of MiniStack. When one fails, read serverless_lab/emulator/ministack.py again."""
 
 import importlib
+import importlib.util
 import inspect
 from importlib import metadata
 
 from ministack import app
 from ministack.services import apigateway_v1, cloudwatch_logs, dynamodb, eventbridge, lambda_svc, scheduler, sqs
+from ministack.services.cloudformation import provisioners, stacks
 
 from serverless_lab.emulator.ministack_time import SERVICES_WITH_DATES, SERVICES_WITH_THREADS
 
@@ -94,3 +96,46 @@ def test_every_request_for_logs_passes_the_handler_we_wrap_and_log_groups_are_wh
     assert '"timestamp"' in source(cloudwatch_logs._put_log_events)
     assert '"ingestionTime"' in source(cloudwatch_logs._put_log_events)
     assert '"creationTime": int(time.time() * 1000)' in source(cloudwatch_logs._create_log_group)
+
+
+def test_provisioned_concurrency_is_served_by_functions_we_replace():
+    """See serverless_lab/emulator/ministack_versions.py. Listing asks the first of them without a qualifier."""
+    router = source(lambda_svc.handle_request)
+    assert "return _get_provisioned_concurrency(fname, qualifier)" in router
+    assert "return _put_provisioned_concurrency(fname, qualifier, data)" in router
+    assert "return _delete_provisioned_concurrency(fname, qualifier)" in router
+    assert parameters(lambda_svc._put_function_concurrency) == ["func_name", "data"]
+    assert '_functions[func_name]["concurrency"] = value' in source(lambda_svc._put_function_concurrency)
+    assert parameters(lambda_svc._get_account_settings) == []
+
+
+def test_aliases_are_changed_by_functions_we_wrap_and_resolved_in_one_place():
+    assert parameters(lambda_svc._create_alias) == ["func_name", "data"]
+    assert parameters(lambda_svc._update_alias) == ["func_name", "alias_name", "data"]
+    assert parameters(lambda_svc._delete_alias) == ["func_name", "alias_name"]
+    assert parameters(lambda_svc._effective_func_record_for_qualifier) == ["func", "qualifier"]
+    assert "_effective_func_record_for_qualifier(func, qualifier)" in source(lambda_svc._get_func_record_for_ref)
+    assert 'func["versions"][str(ver_num)] = ver_record' in source(lambda_svc._publish_version)
+
+
+def test_an_invocation_keeps_the_alias_it_came_by_in_its_arn():
+    expected = '_func_arn(name) + (f":{qualifier}" if qualifier else "")'
+    assert f'exec_record["config"]["FunctionArn"] = {expected}' in source(lambda_svc._invoke)
+
+
+def test_stacks_make_aliases_and_versions_by_handlers_we_wrap():
+    handlers = provisioners._RESOURCE_HANDLERS
+    for kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
+        assert parameters(handlers[kind]["create"]) == ["logical_id", "props", "stack_name"]
+        assert parameters(handlers[kind]["update"])[:4] == ["physical_id", "old_props", "new_props", "stack_name"]
+        assert parameters(handlers[kind]["delete"]) == ["physical_id", "props"]
+    assert "_lambda_svc._put_provisioned_concurrency(" in source(provisioners._lambda_alias_provisioned_concurrency)
+    assert "_lambda_svc._update_alias(" in source(provisioners._lambda_alias_update)
+    assert parameters(stacks._runs_on_worker_thread) == ["resource_type"]
+    assert "if _runs_on_worker_thread(resource_type)" in source(stacks._deploy_stack_async)
+
+
+def test_there_is_no_application_auto_scaling():
+    """When there is, scheduled changes of provisioned concurrency can be served: see tests/fidelity/left_out.py."""
+    assert importlib.util.find_spec("ministack.services.application_autoscaling") is None
+    assert "application-autoscaling" not in source(app)
