@@ -23,7 +23,7 @@ from serverless_lab.emulator.launch import launch
 from serverless_lab.emulator.meter import Meter
 from serverless_lab.emulator.outcomes import Failure
 from serverless_lab.emulator.output import Dropped, Line
-from serverless_lab.emulator.platform_log import ON_DEMAND, LogSettings
+from serverless_lab.emulator.platform_log import ON_DEMAND, PROVISIONED, LogSettings
 from serverless_lab.emulator.process import Exited, GroupGuard, Heard, OutOfMemory, RuntimeProcess, TimedOut
 from serverless_lab.emulator.runtime_api import Call
 from serverless_lab.emulator.runtimes import Runtime, Runtimes
@@ -122,7 +122,6 @@ class ExecutionEnvironment:
         variables: the process's whole environment.
         clock: for the calendar times in the log.
         write_log: appends to its log stream.
-        provisioned: whether it is one of provisioned concurrency, which initialises ahead of any request.
     """
 
     def __init__(
@@ -133,14 +132,12 @@ class ExecutionEnvironment:
         variables: dict[str, str],
         clock: Clock,
         write_log: WriteLog,
-        provisioned: bool = False,
     ) -> None:
         self.environment_id = environment_id
         self.function = function
         self._settings = settings
         self._clock = clock
         self._write_log = write_log
-        self.provisioned = provisioned
         self._home = settings.work / "environments" / environment_id
         self._file_system = FileSystem(
             settings.stage,
@@ -166,7 +163,8 @@ class ExecutionEnvironment:
         """Run the Init phase. What failed is told in the log and repeated by the first invoke."""
         self._phase = _Phase(meter, self._clock)
         self._write_log(self._platform_events(0, self._init_start("init")))
-        limit_ms = quotas.PROVISIONED_INIT_TIMEOUT_MS if self.provisioned else quotas.INIT_TIMEOUT_MS
+        provisioned = self._initialization_type == PROVISIONED
+        limit_ms = quotas.PROVISIONED_INIT_TIMEOUT_MS if provisioned else quotas.INIT_TIMEOUT_MS
         failure, duration_ms = self._start_runtime(limit_ms, None)
         events = self._output_events(0, duration_ms)
         if failure is None:
@@ -353,7 +351,7 @@ class ExecutionEnvironment:
         duration, init = round(duration_ms, digits), None if init_ms is None else round(init_ms, digits)
         # recorded: the first REPORT of a provisioned environment has an Init Duration that it does not bill
         # (https://stackoverflow.com/questions/60059435); assumed: still so since init is billed everywhere.
-        billed_init = 0.0 if self.provisioned else init or 0.0
+        billed_init = 0.0 if self._initialization_type == PROVISIONED else init or 0.0
         report = ReportLine(
             request_id=request.request_id,
             duration_ms=duration,

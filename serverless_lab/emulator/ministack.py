@@ -40,15 +40,12 @@ from serverless_lab.emulator.ministack_time import carried_actor
 from serverless_lab.emulator.ministack_versions import Versions, reserved_of
 from serverless_lab.emulator.model import FunctionVersion, ThrottleReason
 from serverless_lab.emulator.plane import LambdaPlane
-from serverless_lab.emulator.platform_log import LogSettings
+from serverless_lab.emulator.platform_log import ON_DEMAND, PROVISIONED, LogSettings
 from serverless_lab.emulator.runtimes import Family
 from serverless_lab.emulator.tracing import trace_of
 from serverless_lab.errors import BadInput
 
 ACCOUNT_ID = "000000000000"
-
-ON_DEMAND, PROVISIONED = "on-demand", "provisioned-concurrency"
-"""Values of AWS_LAMBDA_INITIALIZATION_TYPE."""
 
 SETTINGS = {
     "MINISTACK_HOST": "localhost",
@@ -302,7 +299,6 @@ class Adapter:
             variables,
             self.clock,
             lambda events: append_log(function.log_group, stream, events),
-            provisioned=initialization_type == PROVISIONED,
         )
 
 

@@ -35,7 +35,8 @@ from serverless_lab.report_line import (
     render_start,
 )
 
-ON_DEMAND = "on-demand"
+ON_DEMAND, PROVISIONED = "on-demand", "provisioned-concurrency"
+"""Values of AWS_LAMBDA_INITIALIZATION_TYPE."""
 TIMESTAMP_KEYS = ("timestamp", "time", "@timestamp", "ts")
 """The docs name no list: those of the managed runtimes, and of the common logging libraries."""
 

@@ -148,6 +148,20 @@ def test_a_provisioned_init_writes_an_init_report(emulator: Emulator):
 
 @aws(
     Area.PROVISIONED_CONCURRENCY,
+    "In the JSON format each provisioned init is told by a platform.initReport at the system log level INFO.",
+    source=PAGE,
+)
+def test_a_provisioned_init_is_told_in_json_at_the_level_info(emulator: Emulator):
+    version = published(emulator, "pc-json", LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "INFO"})
+    provision(emulator, "pc-json", version)
+    events = [json.loads(message) for _, message in emulator.log("pc-json")]
+    assert [event["type"] for event in events] == ["platform.initStart", "platform.initReport"]
+    assert {event["record"]["initializationType"] for event in events} == {"provisioned-concurrency"}
+    assert events[1]["record"]["metrics"]["durationMs"] > 0
+
+
+@aws(
+    Area.PROVISIONED_CONCURRENCY,
     "The first REPORT of a provisioned environment has the Init Duration of its init, though nobody waited for it, and "
     "Billed Duration does not include it.",
     source="https://stackoverflow.com/questions/60059435",
