@@ -88,10 +88,55 @@ SERVICE_LATENCY_MS = {
 }
 SERVICE_LATENCY_DEFAULT_MS = 10.0
 
+# Asynchronous invocations -------------------------------------------------------------------------------------
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+ASYNC_RETRY_DELAYS_MS = (60_000.0, 120_000.0)  # after a function error: before the first retry, before the second
+ASYNC_REFUSED_RETRY_FIRST_MS = 1_000.0  # after a throttle or a system error; grows exponentially
+ASYNC_REFUSED_RETRY_MAX_MS = 300_000.0
+# assumed: "increases exponentially" says no factor; a published sequence of attempts would change it
+ASYNC_REFUSED_RETRY_FACTOR = 2.0
+
+# documented: https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html
+MAXIMUM_RETRY_ATTEMPTS_DEFAULT = 2
+MAXIMUM_RETRY_ATTEMPTS_RANGE = (0, 2)
+MAXIMUM_EVENT_AGE_DEFAULT_S = 21_600
+MAXIMUM_EVENT_AGE_RANGE_S = (60, 21_600)
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+DEAD_LETTER_ERROR_MESSAGE_MAX_BYTES = 1_024
+
 # Event source mappings ---------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html (a base rate of 4 times a second)
 STREAM_POLL_PERIOD_MS = 250.0
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html
+STREAM_BATCH_SIZE_DEFAULT = 100
+PARALLELIZATION_FACTOR_MAX = 10
+
+# documented: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html#Streams.DataRetention
+DYNAMODB_STREAM_RETENTION_MS = 24 * 3_600_000.0
+
+# assumed: AWS says that a failed batch is tried again, not when. A second apart at first, then less and less often;
+# timestamps of the retries of one failing batch would change our mind
+STREAM_RETRY_FIRST_MS = 1_000.0
+STREAM_RETRY_MAX_MS = 60_000.0
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
+SQS_BATCH_SIZE_DEFAULT = 10
+SQS_RECEIVE_MAX_MESSAGES = 10  # of one ReceiveMessage; larger batches are gathered within a batching window
+
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+SQS_CONCURRENCY_FIRST = 5  # batches at once when a queue becomes active
+SQS_CONCURRENCY_PER_MINUTE = 300  # more of them while messages are left
+SQS_CONCURRENCY_MAX = 1_250
+
+# assumed: a long poll is answered as soon as there is a message, so a message waits about one ReceiveMessage
+SQS_POLL_LATENCY_MS = 8.0
+
+# assumed: Lambda offers a throttled batch again until its visibility timeout is over, but does not say how often
+SQS_THROTTLED_RETRY_FIRST_MS = 1_000.0
 
 # CloudWatch Logs Insights ------------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
 """The embedded target: MiniStack for the AWS services, our own Lambda plane for execution.
 
     edge            what may come in from outside, request ids on what goes out
-    ministack       the adapter to MiniStack, with ministack_time and ministack_versions: every invocation passes there
+    ministack       the adapter to MiniStack, with the other ministack_* modules: every invocation passes there
     plane           carries an invocation: asks the scheduler, runs the phases it commands
     scheduler       decides: events in, commands out (model, events, commands, concurrency, allocation); no I/O, no time
+    asynchronous    decides what becomes of an asynchronous invocation; `event_sources`, of a batch; no I/O, no time
     provisioned     what the API of reserved and provisioned concurrency and of weighted aliases says and refuses
     environments    one execution environment: its phases, timeouts and platform log
     process         its runtime process: Runtime API connection, output, end; `memory` watches what it uses

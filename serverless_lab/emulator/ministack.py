@@ -1,4 +1,4 @@
-"""What stands between MiniStack and us: with `ministack_time` and `ministack_versions`, all that knows it.
+"""What stands between MiniStack and us: with the other `ministack_*` modules, the only ones that know it.
 
 MiniStack (https://github.com/ministackorg/ministack) serves every AWS service but the execution of functions. It runs
 in this process as an ASGI app, and a few of its functions are replaced by ours:
@@ -139,6 +139,8 @@ class Adapter:
         from ministack import app
         from ministack.services import apigateway_v1, lambda_svc
 
+        from serverless_lab.emulator import ministack_async, ministack_sources  # which import this module
+
         lambda_svc._execute_function_dispatch = self._dispatch
         lambda_svc._ACCOUNT_CONCURRENCY_CAP = 0
         lambda_svc._reserved_concurrency = lambda func, config: None
@@ -152,6 +154,8 @@ class Adapter:
         ministack_logs.install(Insights(self.clock.epoch_ms))
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
+        ministack_async.AsynchronousInvocations(self.clock, self.new_request_id).install()
+        ministack_sources.EventSources(self.clock, self.new_request_id).install()
         found: Callable[..., Awaitable[None]] = app.app
         return found
 

@@ -3,7 +3,8 @@
 * The services' `time` is one that tells virtual calendar time, so dates, TTLs and visibility timeouts do.
 * Threads that MiniStack starts to carry something on (an asynchronous invoke, a notification, a batch) become actors at
   the moment they are started: virtual time cannot pass the thing they are about to do.
-* Event source mappings are polled when something was written, at the pace Lambda polls, instead of by a loop.
+* Kinesis mappings are polled when something was written, at the pace Lambda polls, instead of by a loop. (Queues and
+  DynamoDB streams: `ministack_sources`.)
 * Schedules are looked at when the next one is due.
 """
 
@@ -120,12 +121,8 @@ def enter(clock: VirtualClock) -> VirtualActor:
     return clock.enter(None if actor is None else actor.at_ms)
 
 
-class EventSourcePoller:
-    """Polls MiniStack's event source mappings in virtual time, after something was written.
-
-    documented: Lambda polls the shards of a DynamoDB stream 4 times a second
-    (https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html); so records wait for the next quarter of a second.
-    """
+class KinesisPoller:
+    """Polls MiniStack's Kinesis event source mappings in virtual time, after something was written."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -138,7 +135,8 @@ class EventSourcePoller:
 
     def wake(self) -> None:
         """Something was written that an event source mapping may read."""
-        self._poll_at(self._next_poll_ms(), lazy=False)
+        if any(_is_kinesis(mapping) for _, _, mapping in _mappings()):
+            self._poll_at(self._next_poll_ms(), lazy=False)
 
     def _next_poll_ms(self) -> float:
         period = quotas.STREAM_POLL_PERIOD_MS
@@ -175,10 +173,7 @@ class EventSourcePoller:
             carried_actor.set(actor)
             try:
                 while True:
-                    polled = bool(lambda_svc._poll_sqs())
-                    polled = bool(lambda_svc._poll_kinesis()) or polled
-                    polled = bool(lambda_svc._poll_dynamodb_streams()) or polled
-                    if not polled and self._finished():
+                    if not lambda_svc._poll_kinesis() and self._finished():
                         break
                 if _work_is_left():
                     self._poll_at(actor.at_ms + RETRY_LOOK_MS, lazy=True)
@@ -191,25 +186,28 @@ class EventSourcePoller:
 
 
 def _work_is_left() -> bool:
-    """Whether a mapping has messages or records that it did not take: a failed batch waits to be tried again."""
-    from ministack.services import dynamodb, lambda_svc, sqs
+    """Whether a mapping has records that it did not take: a failed batch waits to be tried again."""
+    from ministack.services import kinesis, lambda_svc
 
-    for account, region, mapping in lambda_svc._iter_all_esms():
-        if not mapping.get("Enabled", True):
+    for account, region, mapping in _mappings():
+        if not (_is_kinesis(mapping) and mapping.get("Enabled", True)):
             continue
-        source = str(mapping.get("EventSourceArn", ""))
-        name = source.rsplit(":", 1)[-1]
         with _scope(account, region):
-            if ":sqs:" in source:
-                queue_record = sqs._queues.get(sqs._queue_url(name)) or {}
-                if queue_record.get("messages"):
-                    return True
-            elif "/stream/" in source:
-                table = source.split("/stream/")[0].split("/")[-1]
-                position = lambda_svc._dynamodb_stream_positions.get(mapping["UUID"])
-                if position is not None and position < dynamodb.stream_end_position(table):
-                    return True
+            positions = lambda_svc._kinesis_positions.get(mapping["UUID"]) or {}
+            stream = kinesis._streams.get(str(mapping["EventSourceArn"]).rpartition("/")[2]) or {"shards": {}}
+            if any(at < len(stream["shards"][shard]["records"]) for shard, at in positions.items()):
+                return True
     return False
+
+
+def _mappings() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    from ministack.services import lambda_svc
+
+    yield from lambda_svc._iter_all_esms()
+
+
+def _is_kinesis(mapping: dict[str, Any]) -> bool:
+    return ":kinesis:" in str(mapping.get("EventSourceArn", ""))
 
 
 @contextmanager
@@ -280,7 +278,7 @@ def install(clock: VirtualClock) -> None:
             module.threading = actor_threads
             module._threading = actor_threads
     lambda_svc.spawn_background = _spawn_as_actor(clock, lambda_svc.spawn_background)
-    poller = EventSourcePoller(clock)
+    poller = KinesisPoller(clock)
     lambda_svc._ensure_poller = lambda: None
     concurrency.esm_wake.set = poller.wake
     eventbridge.start_scheduler = lambda: None

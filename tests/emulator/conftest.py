@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import textwrap
+import urllib.request
+import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -80,6 +82,24 @@ class Emulator:
         """(stream, message) of every event in the function's log group, in the order of the log."""
         pages = self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
         return [(event["logStreamName"], event["message"]) for page in pages for event in page["events"]]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let this much virtual time pass, with all that takes place in it: as a load generator's quiet period does."""
+        said = {"run": uuid.uuid4().hex, "worker": 0, "workers": 1, "first_ms": 0.0, "quiet_ms": seconds * 1000}
+        generator = self._post("/_lab/clock/join", said, {})["generator"]
+        stamped = {
+            "x-lab-generator": generator,
+            "x-lab-arrival-ms": "0",
+            "x-lab-sequence": "0",
+            "x-lab-next-ms": "none",
+        }
+        self._post("/_ministack/health", None, stamped)
+        self._post("/_lab/clock/leave", {"generator": generator}, {})
+
+    def _post(self, path: str, body: Any, headers: dict[str, str]) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=120) as answer:
+            return json.load(answer)
 
     def reports(self, name: str) -> list[ReportLine]:
         found = [parse(message) for _, message in self.log(name) if message.startswith("REPORT ")]

@@ -6,7 +6,18 @@ import inspect
 from importlib import metadata
 
 from ministack import app
-from ministack.services import apigateway_v1, cloudwatch_logs, dynamodb, eventbridge, lambda_svc, scheduler, sqs
+from ministack.services import (
+    apigateway_v1,
+    cloudwatch_logs,
+    dynamodb,
+    eventbridge,
+    kinesis,
+    lambda_svc,
+    s3,
+    scheduler,
+    sns,
+    sqs,
+)
 from ministack.services.cloudformation import provisioners, stacks
 
 from serverless_lab.emulator.ministack_time import SERVICES_WITH_DATES, SERVICES_WITH_THREADS
@@ -70,7 +81,8 @@ def test_dates_pollers_and_schedules_are_where_virtual_time_replaces_them():
         assert hasattr(importlib.import_module(f"ministack.services.{name}"), "time"), name
     assert "esm_wake.set()" in source(sqs) and "esm_wake.set()" in source(dynamodb)
     assert "_ensure_poller()" in source(lambda_svc)
-    assert "spawn_background(_task" in source(lambda_svc._dispatch_esm_batch)
+    assert parameters(lambda_svc._poll_kinesis) == []
+    assert "_kinesis_positions[esm_id]" in source(lambda_svc._poll_kinesis) and hasattr(kinesis, "_streams")
     assert parameters(eventbridge._tick_scheduled_rules) == parameters(scheduler._tick_schedules) == []
 
 
@@ -139,3 +151,49 @@ def test_there_is_no_application_auto_scaling():
     """When there is, scheduled changes of provisioned concurrency can be served: see tests/fidelity/left_out.py."""
     assert importlib.util.find_spec("ministack.services.application_autoscaling") is None
     assert "application-autoscaling" not in source(app)
+
+
+def test_asynchronous_invocations_come_through_the_functions_we_replace():
+    """See serverless_lab/emulator/ministack_async.py."""
+    assert parameters(lambda_svc.invoke_async_with_retry) == ["func", "event"]
+    assert "invoke_async_with_retry(exec_record, event)\n" in source(lambda_svc._invoke)
+    assert "_lambda.invoke_async_with_retry(" in source(s3._deliver_event_to_lambda)
+    assert "_lambda_svc._execute_function_with_config_scope(exec_record, event)" in source(sns._deliver_to_lambda)
+    assert parameters(eventbridge._dispatch_to_lambda) == ["arn", "payload"]
+    assert parameters(lambda_svc._execute_function) == ["func", "event"]
+
+
+def test_event_invoke_configs_are_put_and_found_by_qualifier():
+    assert parameters(lambda_svc._put_event_invoke_config) == ["func_name", "qualifier", "data"]
+    assert parameters(lambda_svc._event_invoke_config) == ["func", "qualifier"]
+    assert parameters(lambda_svc.handle_request) == ["method", "path", "headers", "body", "query_params"]
+    assert parameters(lambda_svc._get_func_record_for_ref) == ["function_ref"]
+    assert parameters(lambda_svc._get_base_func_record_for_ref) == ["function_ref"]
+    assert parameters(lambda_svc._execution_record_for_config) == ["func", "config"]
+
+
+def test_destinations_are_reached_through_their_services_own_functions():
+    """See serverless_lab/emulator/ministack_destinations.py."""
+    assert parameters(sqs._act_send_message) == ["data", "qurl"] and issubclass(sqs._Err, Exception)
+    assert parameters(sqs._queue_by_arn) == ["arn"] and parameters(sqs._queue_url) == ["name"]
+    assert parameters(sns.publish_internal)[:2] == ["topic_arn", "message"]
+    assert "message_attributes" in parameters(sns.publish_internal) and issubclass(sns.SnsPublishError, Exception)
+    assert parameters(eventbridge._put_events)[0] == "data"
+    assert parameters(s3._put_object) == ["bucket_name", "key", "body", "headers"]
+
+
+def test_event_sources_are_read_and_mappings_kept_where_we_do_it():
+    """See serverless_lab/emulator/ministack_sources.py."""
+    assert parameters(lambda_svc._poll_sqs) == parameters(lambda_svc._poll_dynamodb_streams) == []
+    assert "_poll_sqs() or processed" in source(lambda_svc._poll_loop)
+    assert parameters(lambda_svc._create_esm) == ["data"]
+    assert parameters(lambda_svc._update_esm) == ["esm_id", "data"]
+    assert parameters(lambda_svc._iter_all_esms) == []
+    assert parameters(lambda_svc._apply_filter_criteria) == ["records", "esm"]
+    assert parameters(lambda_svc._get_func_record_for_qualifier) == ["name", "qualifier"]
+    assert parameters(sqs._receive_messages_for_esm) == ["queue_url", "max_number"]
+    assert parameters(sqs._delete_messages_for_esm) == ["queue_url", "receipt_handles"]
+    assert parameters(dynamodb.stream_records_since)[:3] == ["table_name", "position", "limit"]
+    assert parameters(dynamodb.stream_start_position)[0] == "table_name"
+    assert "_dynamodb_stream_positions[esm_id]" in source(lambda_svc._init_stream_position)
+    assert hasattr(app, "_MAIN_LOOP") and "_MAIN_LOOP = asyncio.get_running_loop()" in source(app)

@@ -146,6 +146,18 @@ def test_a_table_stream_invokes_through_the_plane(emulator: Emulator):
     assert wait_for(lambda: [line for _, line in log_or_empty(emulator, name) if line.startswith("GOT")])
 
 
+def test_a_kinesis_stream_invokes_through_the_plane(emulator: Emulator):
+    name, kinesis = emulator.create("kinetic", RECORD), emulator.client("kinesis")
+    kinesis.create_stream(StreamName="clicks", ShardCount=1)
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/clicks"
+    wait_for(lambda: kinesis.describe_stream(StreamName="clicks")["StreamDescription"]["StreamStatus"] == "ACTIVE")
+    emulator.client("lambda").create_event_source_mapping(
+        FunctionName=name, EventSourceArn=arn, StartingPosition="TRIM_HORIZON"
+    )
+    kinesis.put_record(StreamName="clicks", Data=b"x", PartitionKey="1")
+    assert wait_for(lambda: [line for _, line in log_or_empty(emulator, name) if line.startswith("GOT")])
+
+
 def test_an_object_in_a_bucket_invokes_through_the_plane(emulator: Emulator):
     name = emulator.create("stored", RECORD)
     s3 = emulator.client("s3")

@@ -52,4 +52,48 @@ LEFT_OUT: list[Behaviour] = [
         differs="its memory is watched (docs/decisions/0005-memory.md): it may use some megabytes more for a moment, "
         "and what it does between invocations counts when the next one ends",
     ),
+    Behaviour(
+        Area.ASYNC,
+        "When invocations fail, a queue's mapping is read by fewer invocations at a time for a while.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html",
+        grade=Grade.DOCUMENTED,
+        differs="left out: AWS does not say by how many; messages come back after their visibility timeout",
+    ),
+    Behaviour(
+        Area.ASYNC,
+        "With a batching window and little traffic a queue's mapping may wait for up to 20 seconds.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+        grade=Grade.DOCUMENTED,
+        differs="the window that was asked for is waited for, from the first message on",
+    ),
+    Behaviour(
+        Area.ASYNC,
+        "A mapping may take minutes to begin, so that LATEST can miss what is written meanwhile.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html",
+        grade=Grade.DOCUMENTED,
+        differs="a mapping begins at once",
+    ),
+    Behaviour(
+        Area.ASYNC,
+        "The queue of asynchronous events is eventually consistent: an event may be delivered twice, or dropped when"
+        " the function cannot keep up.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html",
+        grade=Grade.DOCUMENTED,
+        differs="each event is delivered once for each attempt, and none is dropped before its maximum age",
+    ),
+    Behaviour(
+        Area.ASYNC,
+        "Stream mappings may keep state over tumbling windows; queue mappings may have provisioned pollers.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html"
+        " https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#sqs-provisioned-mode",
+        grade=Grade.DOCUMENTED,
+        differs="left out",
+    ),
+    Behaviour(
+        Area.ASYNC,
+        "Kinesis mappings retry, bisect and give up as those of DynamoDB streams do.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html",
+        grade=Grade.DOCUMENTED,
+        differs="MiniStack's own mapping: a failing batch is tried again every second, without limit",
+    ),
 ]
