@@ -1,4 +1,4 @@
-"""MiniStack in virtual time: its dates, pollers and schedules follow the clock. The second module that knows it.
+"""MiniStack in virtual time: its dates, pollers and schedules follow the clock.
 
 * The services' `time` is one that tells virtual calendar time, so dates, TTLs and visibility timeouts do.
 * Threads that MiniStack starts to carry something on (an asynchronous invoke, a notification, a batch) become actors at

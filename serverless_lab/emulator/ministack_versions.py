@@ -1,4 +1,4 @@
-"""Versions, aliases and their concurrency in MiniStack's records. The third module that knows it.
+"""Versions, aliases and their concurrency in MiniStack's records.
 
 MiniStack keeps versions, aliases, reserved and provisioned concurrency in each function's record, and does nothing
 about them. What is replaced here:
