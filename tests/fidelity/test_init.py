@@ -165,6 +165,25 @@ def test_an_exit_in_init(emulator: Emulator):
 
 @aws(
     Area.INIT,
+    "An init that needs more memory than the function has is a Runtime.OutOfMemory, of the phase init and of the phase "
+    "invoke.",
+    source=LIFECYCLE,
+    grade=Grade.ASSUMED,
+)
+def test_an_init_that_runs_out_of_memory(emulator: Emulator):
+    code = "held = b'x' * 400_000_000\ndef handler(event, context):\n    return 1\n"
+    found = run(emulator, "init-memory", code, None, Timeout=60)
+    assert found.words() == ["INIT_START", "INIT_REPORT", "INIT_REPORT", "START", "END", "REPORT"]
+    assert found.answers[0].body["errorType"] == "Runtime.OutOfMemory"
+    assert found.init_reports() == [
+        "INIT_REPORT Init Duration: - ms\tPhase: init\tStatus: error\tError Type: Runtime.OutOfMemory\n",
+        "INIT_REPORT Init Duration: - ms\tPhase: invoke\tStatus: error\tError Type: Runtime.OutOfMemory\n",
+    ]
+    assert (found.reports[0].max_memory_used_mb, found.reports[0].memory_size_mb) == (256, 256)
+
+
+@aws(
+    Area.INIT,
     "After a crash the environment is initialised again in the next invocation: no INIT_START, no INIT_REPORT, no Init "
     "Duration, and REPORT follows START in less than its Duration.",
     source=LIFECYCLE,

@@ -174,6 +174,24 @@ def test_system_level_warn(emulator: Emulator):
 
 @aws(
     Area.LOGS,
+    "In the JSON format a timeout is a runtimeDone and a report whose status is `timeout`, without an error type, at "
+    "level INFO, too: what fails is of level WARN.",
+    source=f"{LEVELS} https://github.com/DataDog/datadog-lambda-extension",
+    grade=Grade.RECORDED,
+)
+def test_a_timeout_in_json(emulator: Emulator):
+    code = "import time\ndef handler(event, context):\n    time.sleep(30)\n"
+    name = emulator.create("logs-timeout", code, Timeout=1, **logging_as(LogFormat="JSON"))
+    emulator.invoke(name)
+    events = events_of(emulator, name)
+    assert types(events) == ["platform.initStart", "platform.start", "platform.runtimeDone", "platform.report"]
+    for event in events[2:]:
+        assert event["record"]["status"] == "timeout" and "errorType" not in event["record"]
+    assert events[3]["record"]["metrics"]["durationMs"] == 1000.0
+
+
+@aws(
+    Area.LOGS,
     "In the JSON format Python's logging writes objects with timestamp, level, message, logger and requestId, and what "
     "is passed as `extra`.",
     source=PYTHON,
