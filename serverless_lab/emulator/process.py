@@ -25,7 +25,7 @@ from typing import Protocol
 
 from serverless_lab.emulator.filesystem import FileSystem, Stage
 from serverless_lab.emulator.launch import Launch
-from serverless_lab.emulator.memory import MemoryWatch, restrain
+from serverless_lab.emulator.memory import MemoryWatch, restrain, with_descendants
 from serverless_lab.emulator.output import (
     BOOT_FRAME,
     HEADER,
@@ -298,12 +298,19 @@ class RuntimeProcess:
         return OutOfMemory(time.monotonic_ns())
 
     def kill(self) -> None:
-        """End its whole process group at once and let go of everything; a second call does nothing."""
+        """End its whole process group at once and let go of everything; a second call does nothing.
+
+        A child that has left the group for a session of its own is ended too, while it still is a descendant.
+        """
         if not self._open:
             return
         self._open = False
+        descendants = with_descendants(self.pid)[1:]
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        for pid in descendants:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._guard.remove(self.pid)
         self.flush()

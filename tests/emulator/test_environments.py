@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import select
 from pathlib import Path
 
 import pytest
@@ -220,6 +222,25 @@ def test_a_function_that_prints_without_end_does_not_grow_the_emulator(emulator:
 def largest_mb(pid: int) -> float:
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024
+
+
+def test_a_child_in_a_session_of_its_own_ends_with_its_environment(emulator: Emulator):
+    """It left the process group that is killed, and would go on using the host."""
+    code = """
+        import subprocess
+        def handler(event, context):
+            print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, "sleeps")
+            held = b"x" * 400_000_000
+    """
+    name = emulator.create("own-session", code, Timeout=60)
+    assert emulator.invoke(name).body["errorType"] == "Runtime.OutOfMemory"
+    (said,) = [message for _, message in emulator.log(name) if message.endswith(" sleeps\n")]
+    try:
+        sleeping = os.pidfd_open(int(said.split()[0]))
+    except ProcessLookupError:
+        return
+    assert select.select([sleeping], [], [], 30)[0], "it goes on"
+    os.close(sleeping)
 
 
 def test_a_host_that_has_no_room_for_an_environment_is_told_and_recovers(emulator: Emulator):
