@@ -40,6 +40,7 @@ from serverless_lab.emulator.provisioned import (
     refused_routing,
     routed,
 )
+from serverless_lab.errors import LabError
 
 Response: TypeAlias = tuple[int, dict[str, Any], bytes]
 Scoped: TypeAlias = tuple[str, str, str, str]
@@ -140,7 +141,7 @@ class Versions:
         versions = {
             other: version for other in self._configured(func) if (version := version_behind(func, other)) is not None
         }
-        refusal = refused_provisioned(asked, name, count, self._claims(), versions)
+        refusal = refused_provisioned(asked, name, count, self._claims(), versions) or self._refused_code(func, asked)
         if refusal is not None:
             return _refused(refusal)
         self._configured(func)[asked.qualifier] = {REQUESTED: count, "LastModified": _now()}
@@ -176,7 +177,10 @@ class Versions:
                 if record is None:
                     configured.pop(qualifier, None)  # the alias or version is gone
                     continue
-                version, settings = self.describe(record, record["config"])
+                try:
+                    version, settings = self.describe(record, record["config"])
+                except LabError:  # it cannot run here, which an invocation says too
+                    continue
                 wanted[_scoped(name, qualifier)] = version, settings, int(configured[qualifier][REQUESTED])
         for key in [key for key in self._told if key[:2] == _scoped("", "")[:2] and key not in wanted]:
             version, _ = self._told.pop(key)
@@ -208,6 +212,15 @@ class Versions:
             if (body := self._described(name, qualifier)) is not None
         ]
         return _answer({"ProvisionedConcurrencyConfigs": found})
+
+    def _refused_code(self, func: dict[str, Any], asked: Qualified) -> Refusal | None:
+        record = record_behind(func, asked.qualifier)
+        try:
+            if record is not None:
+                self.describe(record, record["config"])
+        except LabError as problem:  # no such runtime on this host, or a bad zip
+            return Refusal("InvalidParameterValueException", problem.message)
+        return None
 
     def _described(self, name: str, qualifier: str) -> dict[str, Any] | None:
         from ministack.services import lambda_svc

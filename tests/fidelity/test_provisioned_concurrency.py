@@ -444,3 +444,17 @@ def test_a_stack_provisions_a_version(emulator: Emulator):
     assert settled(emulator, name, "1") == ready(1)
     assert emulator.invoke(name, Qualifier="1").body == "provisioned-concurrency"
     emulator.client("cloudformation").delete_stack(StackName="pc-version")
+
+
+def test_a_function_whose_runtime_is_not_here_is_refused_by_its_name(emulator: Emulator):
+    """Of this emulator alone: AWS has every runtime."""
+    version = published(emulator, "pc-ruby", Runtime="ruby3.4")
+    client = emulator.client("lambda")
+    status, code, message = refusal(
+        client.put_provisioned_concurrency_config,
+        FunctionName="pc-ruby",
+        Qualifier=version,
+        ProvisionedConcurrentExecutions=1,
+    )
+    assert (status, code) == (400, "InvalidParameterValueException")
+    assert "ruby3.4" in message
