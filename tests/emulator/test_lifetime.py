@@ -68,13 +68,22 @@ def test_two_projects_have_emulators_of_their_own(tmp_path: Path):
             control.down(project)
 
 
+def working_folder(pid: int) -> Path:
+    """Of the emulator whose environment has process `pid`: two folders above the function's code."""
+    for mount in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+        _, _, _, root, point, *_ = mount.split()
+        if point == "/var/task":
+            return Path(root).parents[1]
+    return Path(f"/proc/{pid}/cwd").resolve().parents[1]
+
+
 def test_down_ends_every_process_and_removes_the_working_folder(project: Project):
     work = runtime_directory.cache_directory() / "work"
     status, _ = control.up(project)
     folders = set(work.iterdir())
     emulator = Emulator(project, status)
     pid = emulator.invoke(emulator.create("pid", "import os\ndef handler(e, c):\n    return os.getpid()\n")).body
-    home = Path(f"/proc/{pid}/cwd").resolve().parents[1]
+    home = working_folder(pid)
     assert home in folders
     assert control.down(project)
     assert not alive(status["pid"])
@@ -100,7 +109,7 @@ def test_a_killed_emulator_leaves_no_process_behind_and_the_next_one_starts(proj
     name = emulator.create("endless", code, Timeout=900)
     pids = emulator.invoke(name, "pid").body
     emulator.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'"loop"')
-    home = Path(f"/proc/{pids[0]}/cwd").resolve().parents[1]
+    home = working_folder(pids[0])
     assert wait_until(lambda: emulator.project and control.status(project)["environments"][name]["invoke"] == 1)
     os.kill(status["pid"], signal.SIGKILL)
     assert wait_until(lambda: not any(map(alive, pids)))
