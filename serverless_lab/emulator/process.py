@@ -28,7 +28,6 @@ from serverless_lab.emulator.launch import Launch
 from serverless_lab.emulator.memory import MemoryWatch, restrain, with_descendants
 from serverless_lab.emulator.output import (
     BOOT_FRAME,
-    HEADER,
     NOT_STARTED_FRAME,
     SAMPLE_FRAME,
     STARTING_FRAME,
@@ -36,17 +35,17 @@ from serverless_lab.emulator.output import (
     Output,
 )
 from serverless_lab.emulator.runtime_api import CONTINUE, RequestParser, RuntimeRequest
-from serverless_lab.emulator.speed import Reference, Sample, middle_mean
+from serverless_lab.emulator.speed import Sample
 
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
-_SAMPLE = struct.Struct(">III")
+SAMPLE = struct.Struct(">III")
 _READS_AT_ONCE = 64
 """Of a pipe, 64 KB each: more than it holds, so that a process which writes for ever holds up nobody."""
 _START_PATIENCE_S = 30
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-_ISOLATED = ("-I", "-S", "-B", "-X", "utf8")
+ISOLATED = ("-I", "-S", "-B", "-X", "utf8")
 
 # As Go's fork/exec says them.
 _GO_ERRORS = {
@@ -179,7 +178,7 @@ class RuntimeProcess:
             self.started_ns: int | None = time.monotonic_ns()
             """When it came into being; None for a program that another process became: it counts from then on."""
             self._process = subprocess.Popen(
-                [str(launch.interpreter), *_ISOLATED, str(BOOTSTRAP), json.dumps(settings)],
+                [str(launch.interpreter), *ISOLATED, str(BOOTSTRAP), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
@@ -390,7 +389,7 @@ class RuntimeProcess:
             self.boot_cpu_ns = self.boot_cpu_ns or (number if scaling is None else int(number * scaling.boot))
         elif frame_type == SAMPLE_FRAME:
             self.measuring_thread = number or self.measuring_thread
-            self.samples += map(self._sample, _SAMPLE.iter_unpack(payload))
+            self.samples += map(self._sample, SAMPLE.iter_unpack(payload))
         elif frame_type == VIEW_FRAME:
             self._file_system.keep(self.pid)
         elif frame_type == STARTING_FRAME:
@@ -446,44 +445,6 @@ def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
             if 0 <= waited < 10_000_000_000:
                 return now_ns - waited
     return now_ns
-
-
-def measure_reference(interpreter: Path, sys_path: list[str], starts: int) -> Reference:
-    """What a start of a runtime process that loads boto3, and the pieces of work meanwhile, take on this CPU.
-
-    The third of the starts that was quicker counts: a busy machine only ever makes them slower.
-    """
-    found = sorted((_one_start(interpreter, sys_path) for _ in range(starts)), key=lambda start: start[0])
-    best = found[: max(1, starts // 3)]
-    samples = [sample for _, of_start in best for sample in of_start]
-    return Reference(
-        boot=int(middle_mean([boot for boot, _ in best])),
-        sample=Sample(*(max(1, int(middle_mean(taken))) for taken in zip(*samples, strict=True))),
-    )
-
-
-def _one_start(interpreter: Path, sys_path: list[str]) -> tuple[int, list[Sample]]:
-    read, write = os.pipe()
-    try:
-        settings = json.dumps({"sys_path": sys_path, "handler": "", "view": None, "virtual": True, "reference": True})
-        command = [str(interpreter), *_ISOLATED, str(BOOTSTRAP), settings]
-        environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:0", "_LAMBDA_TELEMETRY_LOG_FD": str(write)}
-        subprocess.run(command, pass_fds=(write,), env=environment, check=True, capture_output=True)
-        frames = os.read(read, 1 << 16)
-    finally:
-        os.close(read)
-        os.close(write)
-    boot, at = 0, 0
-    samples: list[Sample] = []
-    while at < len(frames):
-        frame_type, length, number = HEADER.unpack_from(frames, at)
-        at += HEADER.size
-        if frame_type == BOOT_FRAME:
-            boot = number
-        else:
-            samples += map(Sample._make, _SAMPLE.iter_unpack(frames[at : at + length]))
-        at += length
-    return boot, samples
 
 
 def can_have_private_view(interpreter: Path, folder: Path) -> bool:

@@ -181,7 +181,8 @@ def reference(runtime: Path, interpreter: Path) -> Reference:
     Measured once and kept beside the runtime directory, so that all emulators of a machine mean the same by a second of
     CPU.
     """
-    from serverless_lab.emulator.process import BOOTSTRAP, measure_reference
+    from serverless_lab.emulator.process import BOOTSTRAP
+    from serverless_lab.emulator.reference import measure_reference
 
     # Other pieces of work, or done elsewhere, take other times.
     work = hashlib.sha256(BOOTSTRAP.read_bytes()).hexdigest()[:8]
