@@ -123,7 +123,7 @@ def run_deploy(
         notes=(*result.notes, *notes),
     )
     if name == "local":
-        deployment = replace(deployment, notes=(*deployment.notes, *_interpreter_notes(deployment)))
+        deployment = replace(deployment, notes=(*deployment.notes, *_runtime_notes(deployment)))
     project.remember_deployment(deployment)
     return deployment, result.changed
 
@@ -208,13 +208,13 @@ def _default_template(project: Project, last: Deployment | None) -> Path:
     return bundled("handlers", "template.yaml")
 
 
-def _interpreter_notes(deployment: Deployment) -> list[str]:
-    """The embedded emulator has one Python, lab's own: functions that name another version run on it all the same."""
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    others = sorted({function.runtime for function in deployment.functions if function.runtime != own})
-    strange = [runtime for runtime in others if not runtime.startswith("python")]
-    notes = [f"{runtime} functions run on {own} here" for runtime in others if runtime.startswith("python")]
-    return notes + [f"{runtime} functions do not run on the embedded emulator" for runtime in strange]
+def _runtime_notes(deployment: Deployment) -> list[str]:
+    """What is not as the functions' Runtimes ask for. Makes ready what they need: no invocation is to wait for it."""
+    from serverless_lab.emulator.runtimes import Runtimes
+
+    runtimes = Runtimes(virtual=True, tell=say)
+    found = [runtimes.get(name) for name in sorted({function.runtime for function in deployment.functions})]
+    return [runtime.problem or runtime.note for runtime in found if runtime.problem or runtime.note]
 
 
 def _confirm_account(target: Target, what: str, yes: bool) -> None:

@@ -91,13 +91,14 @@ def _machine() -> Iterator[Finding]:
 
     own = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info >= OLDEST_PYTHON:
-        yield found("Python", GOOD, f"{own}; every Python function runs on it, whatever its Runtime says")
+        yield found("Python", GOOD, own)
     else:
         yield found("Python", BAD, own, "install lab with Python 3.11 or later")
     if sys.platform != "linux":
         yield found("system", BAD, sys.platform, "the embedded emulator needs Linux: a virtual machine or a container")
         return
     yield found("system", GOOD, f"Linux {os.uname().release}, {len(os.sched_getaffinity(0))} CPUs")
+    yield from _runtimes()
     yield _private_tmp()
     try:
         Path("/proc/self/schedstat").read_text()
@@ -109,6 +110,28 @@ def _machine() -> Iterator[Finding]:
     free_mb = available_mb()
     hint = None if free_mb >= ENOUGH_MB else "an environment with SDK clients takes 50 to 80 MB: free memory for bursts"
     yield found("memory", GOOD if hint is None else DOUBTFUL, f"{free_mb:,} MB free", hint)
+
+
+def _runtimes() -> Iterator[Finding]:
+    from serverless_lab.emulator.runtimes import available
+
+    try:
+        here = available(os.environ)
+    except LabError as error:
+        yield Finding("local", "runtimes", BAD, error.message, error.hint)
+        return
+    told = [f"{name} ({interpreter.version_text()})" for name, interpreter in here.items()]
+    missing = [name for name in ("python3.11", "python3.12", "python3.13") if name not in here]
+    hints = []
+    if missing:
+        hints.append(
+            f"functions of {', '.join(missing)} run on another version: install it, or name it in "
+            + ", ".join(f"LAB_{name.upper().replace('.', '_')}" for name in missing)
+        )
+    if not any(name.startswith("nodejs") for name in here):
+        hints.append("Node.js functions do not run: install node, or name it in LAB_NODE")
+    state = DOUBTFUL if hints else GOOD
+    yield Finding("local", "runtimes", state, ", ".join([*told, "provided.al2023"]), "; ".join(hints) or None)
 
 
 def _private_tmp() -> Finding:

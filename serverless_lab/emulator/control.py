@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serverless_lab.emulator.runtimes import host_variables
 from serverless_lab.errors import EmulatorError
 from serverless_lab.project import Project, read_json, write_json
 
@@ -124,7 +126,10 @@ def largest_environment_mb(port: int) -> dict[str, int]:
 def _start(project: Project, options: UpOptions, listener: socket.socket) -> dict[str, Any]:
     port = listener.getsockname()[1]
     project.state.mkdir(parents=True, exist_ok=True)
-    with project.emulator_log.open("w") as log:
+    with project.emulator_log.open("w") as log, tempfile.TemporaryFile() as host:
+        # Not in its environment, which functions can read in /proc.
+        host.write(json.dumps(host_variables(os.environ)).encode())
+        host.seek(0)
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -133,7 +138,7 @@ def _start(project: Project, options: UpOptions, listener: socket.socket) -> dic
                 *options.arguments(listener.fileno()),
             ],
             pass_fds=(listener.fileno(),),
-            stdin=subprocess.DEVNULL,
+            stdin=host,
             stdout=log,
             stderr=log,
             env=_clean_environment(),

@@ -20,6 +20,7 @@ from typing import Any, cast
 from serverless_lab import quotas
 from serverless_lab.emulator import payloads
 from serverless_lab.emulator.clock import Clock, VirtualActor, VirtualClock
+from serverless_lab.emulator.function_urls import is_function_url
 from serverless_lab.emulator.generators import GENERATOR, HOLD_ID_HEADER, LATENCY_HEADER, BadArrival, Generators
 from serverless_lab.emulator.ministack import EdgeRequest, edge_request
 from serverless_lab.targets.base import ENVIRONMENT_ID_HEADER, FUNCTION_REQUEST_ID_HEADER
@@ -79,7 +80,7 @@ class Edge:
             await self._inner(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"]}  # noqa: C416 - the last of a repeated name
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, scope["path"])
         if refusal is not None:
             if scope["type"] == "http":
                 await _answer(send, 403, {"message": refusal})
@@ -173,12 +174,12 @@ class Edge:
             edge.actor, edge.on_end = callee, lambda actor: None
             yield
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> str | None:
+    def _refusal(self, headers: dict[bytes, bytes], path: str) -> str | None:
         host = headers.get(b"host", b"").decode("latin-1")
         if not is_local_host(host):
             return f"Host `{host}` is not this machine: requests under foreign names are refused"
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and origin not in self._allowed_origins:
+        if origin and origin not in self._allowed_origins and not is_function_url(host, path):
             return f"requests from the web page {origin} are refused: allow it with `lab up --allow-origin {origin}`"
         return None
 

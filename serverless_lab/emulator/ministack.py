@@ -24,9 +24,10 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from serverless_lab import quotas
-from serverless_lab.emulator import launch, ministack_logs, ministack_time
+from serverless_lab.emulator import launch, ministack_functions, ministack_logs, ministack_time
 from serverless_lab.emulator.clock import Actor, Clock, VirtualClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
@@ -152,6 +153,7 @@ class Adapter:
         apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
         self._versions.install()
         ministack_logs.install(Insights(self.clock.epoch_ms))
+        ministack_functions.install(urlsplit(self.endpoint_url).port or 80)
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
         ministack_async.AsynchronousInvocations(self.clock, self.new_request_id).install()

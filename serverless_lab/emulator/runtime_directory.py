@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -41,6 +41,8 @@ DISTRIBUTIONS = (
     "six",
     "urllib3",
 )
+
+INSTALL_TIMEOUT_S = 180
 
 NODE_FILES = Path(__file__).with_name("node")
 
@@ -84,12 +86,16 @@ def prepare(cache: Path | None = None) -> Path:
 
 
 def prepare_for(
-    python: Interpreter, cache: Path | None = None, tell: Callable[[str], None] = lambda text: None
+    python: Interpreter,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    environment: Mapping[str, str] = os.environ,
 ) -> Path:
     """The runtime directory for another interpreter than lab's, with the same versions of the same libraries.
 
     Args:
         tell: told when it has to be made, which takes some seconds and the network.
+        environment: of pip.
 
     Raises:
         EmulatorError: pip cannot install them.
@@ -104,7 +110,11 @@ def prepare_for(
         tell(f"preparing the runtime of Python {python.version_text()}, once on this machine")
         command = [sys.executable, "-m", "pip", "--python", str(python.path), "install", "--no-deps", "--no-compile"]
         command += ["--quiet", "--disable-pip-version-check", "--no-input", "--target", str(draft), *wanted]
-        _run(command, f"pip cannot install the runtime of Python {python.version_text()}", {"PIP_USER": "0"})
+        _run(
+            command,
+            f"pip cannot install the runtime of Python {python.version_text()}",
+            {**environment, "PIP_USER": "0"},
+        )
         shutil.rmtree(draft / "bin", ignore_errors=True)
         compiling = [str(python.path), "-I", "-m", "compileall", "-q", "-j", "1", str(draft)]
         subprocess.run(compiling, capture_output=True, check=False)  # what it cannot compile was meant for another one
@@ -116,6 +126,7 @@ def prepare_node(
     node: Interpreter,
     cache: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    environment: Mapping[str, str] = os.environ,
     *,
     sdk: bool = True,
 ) -> Path:
@@ -134,23 +145,27 @@ def prepare_node(
             shutil.copyfile(file, draft / file.name)
         if not sdk:
             return
-        npm = shutil.which("npm")
+        npm = shutil.which("npm", path=environment.get("PATH"))
         if npm is None:
             raise EmulatorError("AWS's SDK is installed by npm, which this host does not have", hint="install npm")
         tell("preparing AWS's SDK for Node.js, once on this machine")
         command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        _run([*command, "--prefix", str(draft)], "npm cannot install AWS's SDK for Node.js", {}, draft)
+        _run([*command, "--prefix", str(draft)], "npm cannot install AWS's SDK for Node.js", environment, draft)
 
     return _made(home, install)
 
 
-def _run(command: list[str], what: str, environment: dict[str, str], folder: Path | None = None) -> None:
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, **environment}
-    )
+def _run(command: list[str], what: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
+    hint = "it needs the network once; until then another version serves"
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=INSTALL_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise EmulatorError(f"{what} within {INSTALL_TIMEOUT_S} s", hint=hint) from None
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
-        raise EmulatorError(f"{what}: {said[-1]}", hint="it needs the network once; until then another version serves")
+        raise EmulatorError(f"{what}: {said[-1]}", hint=hint)
 
 
 def _made(home: Path, fill: Callable[[Path], None]) -> Path:

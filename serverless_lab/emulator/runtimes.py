@@ -27,6 +27,13 @@ PYTHON_IDENTIFIER = re.compile(r"python3\.(\d+)")
 NODE_IDENTIFIER = re.compile(r"nodejs(\d+)\.x")
 OS_ONLY = ("provided.al2023", "provided.al2", "provided")
 
+HOST_VARIABLE = re.compile(
+    r"LAB_PYTHON_3_\d+|LAB_NODE|PYENV_ROOT|XDG_DATA_HOME|PIP_.*|npm_config_.*|NODE_EXTRA_CA_CERTS|SSL_CERT_(?:FILE|DIR)"
+    r"|REQUESTS_CA_BUNDLE|(?:https?|no|all)_proxy",
+    re.IGNORECASE,
+)
+"""What says where interpreters are and how packages are fetched: the emulator needs it, functions must not see it."""
+
 OWN_MINOR = sys.version_info.minor
 
 
@@ -135,6 +142,10 @@ def find_node(environment: Mapping[str, str] = os.environ) -> Interpreter | None
     return Interpreter(Path(real or named), tuple(map(int, match.groups())))
 
 
+def host_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if HOST_VARIABLE.fullmatch(name)}
+
+
 def available(environment: Mapping[str, str] = os.environ) -> dict[str, Interpreter]:
     """The runtimes this host can run as they are, by identifier."""
     found = {}
@@ -237,7 +248,7 @@ class Runtimes:
                     f" or name it in LAB_PYTHON_3_{minor}"
                 )
             elif python != own:
-                directory = runtime_directory.prepare_for(python, tell=self._tell)
+                directory = runtime_directory.prepare_for(python, tell=self._tell, environment=self._environment)
                 if self._virtual:
                     scaling = runtime_directory.scaling(directory, python.path)
         except EmulatorError as error:
@@ -263,9 +274,9 @@ class Runtimes:
                 f"this host has no Node.js {major}, so {identifier} runs on {node.version_text()}: name one in LAB_NODE"
             )
         try:
-            directory = runtime_directory.prepare_node(node, tell=self._tell)
+            directory = runtime_directory.prepare_node(node, tell=self._tell, environment=self._environment)
         except EmulatorError as error:
-            directory = runtime_directory.prepare_node(node, tell=self._tell, sdk=False)
+            directory = runtime_directory.prepare_node(node, sdk=False)
             notes.append(f"{identifier} has no AWS SDK but what functions bring: {error.message}")
         return Runtime(
             identifier,

@@ -6,6 +6,7 @@ It serves on the listening socket that `control` hands to it, until it is told t
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import secrets
@@ -188,13 +189,27 @@ def _runtime_settings(work: Path, guard: Guard, *, virtual: bool) -> RuntimeSett
     probe.mkdir()
     private = not below_tmp and can_have_private_view(own.path, probe)
     return RuntimeSettings(
-        runtimes=Runtimes(virtual=virtual, tell=lambda text: print(text, file=sys.stderr, flush=True)),
+        runtimes=Runtimes(
+            virtual=virtual,
+            environment={**os.environ, **_host_variables()},
+            tell=lambda text: print(text, file=sys.stderr, flush=True),
+        ),
         work=work,
         stage=Stage(work / "stage", private=private, needed=needed),
         guard=guard,
         niceness=VIRTUAL_NICENESS if virtual else 0,
         virtual=virtual,
     )
+
+
+def _host_variables() -> dict[str, str]:
+    """What `control` says of this host, on standard input."""
+    try:
+        found = json.loads(sys.stdin.read() or "{}") if not sys.stdin.isatty() else {}
+    except (OSError, ValueError):
+        return {}
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nothing that starts from here inherits it
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def _work_directory() -> Path:

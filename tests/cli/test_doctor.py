@@ -20,7 +20,15 @@ def states(answer: Answer, target: str) -> dict[str, str]:
 def test_the_embedded_target_is_usable_here_and_the_emulator_is_seen(lab: Lab) -> None:
     before = lab("doctor", "--target", "local", "--json")
     assert before.json["usable"] is True
-    assert set(states(before, "local")) == {"Python", "system", "private /tmp", "run queue", "memory", "emulator"}
+    assert set(states(before, "local")) == {
+        "Python",
+        "system",
+        "runtimes",
+        "private /tmp",
+        "run queue",
+        "memory",
+        "emulator",
+    }
     assert "not running" in lab("doctor").out
     lab("up", "--json")
     assert "runs on 127.0.0.1:" in lab("doctor").out

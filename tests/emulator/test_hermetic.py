@@ -60,7 +60,7 @@ def test_the_environment_is_what_lambda_sets_and_the_functions_own_variables(emu
     name = emulator.create(
         "variables",
         "import os\ndef handler(event, context):\n    return dict(os.environ)\n",
-        Environment={"Variables": {"TABLE": "events", "AWS_LAMBDA_FUNCTION_NAME": "cannot be overridden"}},
+        Environment={"Variables": {"TABLE": "events"}},
     )
     seen = emulator.invoke(name).body
     assert set(seen) - {"TMPDIR", "LC_CTYPE"} == RESERVED | OTHERS | {"TABLE"}

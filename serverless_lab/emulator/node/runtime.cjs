@@ -106,6 +106,10 @@ function asResponse(error) {
   return { errorType: error.name, errorMessage: error.message, trace: lines(error) };
 }
 
+function asShown(error) {
+  return { errorType: error.name, errorMessage: error.message, stack: lines(error) };
+}
+
 /** As the log shows it: the error's own properties too. */
 function asLogged(error) {
   if (!isError(error)) return JSON.stringify(asResponse(error));
@@ -113,7 +117,7 @@ function asLogged(error) {
   for (const name of Object.keys(error)) if (!['name', 'message'].includes(name)) shown[name] = error[name];
   shown.stack = lines(error);
   try {
-    return JSON.stringify(shown, (_, value) => (isError(value) && value !== error ? asResponse(value) : value));
+    return JSON.stringify(shown, (_, value) => (isError(value) && value !== error ? asShown(value) : value));
   } catch {
     return JSON.stringify({ errorType: shown.errorType, errorMessage: shown.errorMessage, stack: shown.stack });
   }
