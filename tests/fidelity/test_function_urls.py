@@ -48,7 +48,7 @@ ECHO = "def handler(event, context):\n    return event\n"
     differs="the host is below localhost, or the path /_aws/lambda-url/<id>/ of the emulator",
 )
 def test_a_url_leads_to_its_function(emulator: Emulator):
-    url = url_of(emulator, "url-echo", ECHO)
+    url = url_of(emulator, "furl-echo", ECHO)
     parts = urlsplit(url)
     url_id, _, rest = parts.hostname.partition(".") if parts.hostname else ("", "", "")
     assert (len(url_id), rest, parts.port) == (32, "lambda-url.us-east-1.localhost", emulator.status["port"])
@@ -66,7 +66,7 @@ def test_a_url_leads_to_its_function(emulator: Emulator):
     source=INVOCATION,
 )
 def test_the_event_of_a_url(emulator: Emulator):
-    url = url_of(emulator, "url-event", ECHO)
+    url = url_of(emulator, "furl-event", ECHO)
     headers = {"Content-Type": "application/json", "X-Own": "mine"}
     _, _, text = call(emulator, url, "POST", "/path/to?a=1&a=2&b=x%20y", b'{"n": 1}', **headers)
     event = json.loads(text)
@@ -93,7 +93,7 @@ def test_the_answer_of_a_url(emulator: Emulator):
             return {'statusCode': 201, 'headers': {'X-Own': 'yes', 'Content-Type': 'text/plain'},
                     'body': 'made', 'cookies': ['a=1']}
     """
-    url = url_of(emulator, "url-answer", code)
+    url = url_of(emulator, "furl-answer", code)
     status, headers, text = call(emulator, url, path="/plain")
     assert (status, json.loads(text), headers["content-type"]) == (200, {"message": "hi"}, "application/json")
     status, headers, text = call(emulator, url)
@@ -103,8 +103,8 @@ def test_the_answer_of_a_url(emulator: Emulator):
 
 @aws(Area.VERSIONS, "A throttled Function URL answers 429.", source=CONFIGURATION)
 def test_a_throttled_url_is_a_429(emulator: Emulator):
-    url = url_of(emulator, "url-throttled", ECHO)
-    emulator.client("lambda").put_function_concurrency(FunctionName="url-throttled", ReservedConcurrentExecutions=0)
+    url = url_of(emulator, "furl-throttled", ECHO)
+    emulator.client("lambda").put_function_concurrency(FunctionName="furl-throttled", ReservedConcurrentExecutions=0)
     status, headers, _ = call(emulator, url)
     assert (status, headers["x-amzn-errortype"]) == (429, "TooManyRequestsException")
 
@@ -116,7 +116,7 @@ def test_a_throttled_url_is_a_429(emulator: Emulator):
     grade=Grade.RECORDED,
 )
 def test_a_failed_function_is_a_502(emulator: Emulator):
-    url = url_of(emulator, "url-fails", "def handler(event, context):\n    raise ValueError('secret')\n")
+    url = url_of(emulator, "furl-fails", "def handler(event, context):\n    raise ValueError('secret')\n")
     status, _, text = call(emulator, url)
     assert (status, text) == (502, "Internal Server Error")
 
@@ -128,7 +128,7 @@ def test_a_failed_function_is_a_502(emulator: Emulator):
 )
 def test_cors_of_a_url(emulator: Emulator):
     cors = {"AllowOrigins": ["https://shop.example"], "AllowMethods": ["POST"], "MaxAge": 60}
-    url = url_of(emulator, "url-cors", ECHO, Cors=cors)
+    url = url_of(emulator, "furl-cors", ECHO, Cors=cors)
     origin = {"Origin": "https://shop.example"}
     status, headers, _ = call(emulator, url, "OPTIONS", **origin, **{"Access-Control-Request-Method": "POST"})
     assert (status, headers["access-control-allow-origin"]) == (200, "https://shop.example")
