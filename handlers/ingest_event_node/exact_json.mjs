@@ -15,8 +15,8 @@ export function parse(text) {
   JSON.parse(text);
   const marked = text.replace(TOKEN, (token) => {
     if (token[0] !== '"') {
-      // What Python's decimals cannot hold is no number in either language.
-      if (/[eE][+-]?0*\d{19}/.test(token)) throw new SyntaxError(`${token} is too large an exponent`);
+      // What Python refuses to read is no number in either language.
+      if (/[eE][+-]?0*\d{19}|^-?\d{4301,}$/.test(token)) throw new SyntaxError('a number that cannot be read');
       return `"${MARK}n${token}"`;
     }
     return /^"(?:\uE000|\\u[eE]000)/.test(token) ? `"${MARK}s${token.slice(1)}` : token;
