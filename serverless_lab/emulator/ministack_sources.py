@@ -7,7 +7,6 @@ batch is carried by a thread and an actor of its own. One lock guards what is kn
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
@@ -20,6 +19,7 @@ from serverless_lab import quotas
 from serverless_lab.emulator.clock import Actor, Clock
 from serverless_lab.emulator.event_sources import MappingConfig, is_enabled
 from serverless_lab.emulator.ministack_async import on_event_loop, start_actor
+from serverless_lab.emulator.ministack_time import carried_actor, scope
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +91,6 @@ class EventSources:
 
     def wake(self) -> None:
         """Something was written that a mapping may read, or a mapping has changed."""
-        from serverless_lab.emulator.ministack_time import carried_actor
-
         actor = carried_actor.get()
         now_ms = self._clock.now_ms() if actor is None else actor.at_ms
         with self._lock:
@@ -186,19 +184,6 @@ def mappings() -> Iterator[tuple[str, str, Mapping]]:
         source = str(mapping.get("EventSourceArn", ""))
         if QUEUES in source or (STREAMS in source and "/stream/" in source):
             yield account, region, mapping
-
-
-@contextlib.contextmanager
-def scope(account: str, region: str) -> Iterator[None]:
-    """Act in this account and region."""
-    from ministack.services import lambda_svc
-
-    tokens = lambda_svc._request_account_id.set(account), lambda_svc._request_region.set(region)
-    try:
-        yield
-    finally:
-        lambda_svc._request_account_id.reset(tokens[0])
-        lambda_svc._request_region.reset(tokens[1])
 
 
 def is_alive(mapping: Mapping) -> bool:

@@ -192,7 +192,7 @@ def _work_is_left() -> bool:
     for account, region, mapping in _mappings():
         if not (_is_kinesis(mapping) and mapping.get("Enabled", True)):
             continue
-        with _scope(account, region):
+        with scope(account, region):
             positions = lambda_svc._kinesis_positions.get(mapping["UUID"]) or {}
             stream = kinesis._streams.get(str(mapping["EventSourceArn"]).rpartition("/")[2]) or {"shards": {}}
             if any(at < len(stream["shards"][shard]["records"]) for shard, at in positions.items()):
@@ -211,7 +211,8 @@ def _is_kinesis(mapping: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _scope(account: str, region: str) -> Iterator[None]:
+def scope(account: str, region: str) -> Iterator[None]:
+    """Act in this account and region."""
     from ministack.services import lambda_svc
 
     tokens = lambda_svc._request_account_id.set(account), lambda_svc._request_region.set(region)

@@ -271,12 +271,18 @@ def test_a_retry_runs_the_code_of_its_own_time(emulator: Emulator):
 
 @aws(
     Area.ASYNC,
-    "SNS and EventBridge invoke asynchronously too: their events are retried.",
-    source=f"{GUIDE}with-sns.html {ERRORS}",
+    "S3, SNS and EventBridge invoke asynchronously too: their events are retried.",
+    source=f"{GUIDE}with-s3.html {GUIDE}with-sns.html {GUIDE}with-eventbridge-scheduler.html {ERRORS}",
 )
-def test_sns_and_eventbridge_invoke_asynchronously(emulator: Emulator):
-    by_sns, by_rule = emulator.create(next(NAMES), FAILS), emulator.create(next(NAMES), FAILS)
-    sns, events = emulator.client("sns"), emulator.client("events")
+def test_s3_sns_and_eventbridge_invoke_asynchronously(emulator: Emulator):
+    by_s3, by_sns, by_rule = functions = [emulator.create(next(NAMES), FAILS) for _ in range(3)]
+    s3, sns, events = emulator.client("s3"), emulator.client("sns"), emulator.client("events")
+    s3.create_bucket(Bucket=by_s3)
+    created = {"LambdaFunctionArn": lambda_arn(by_s3), "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=by_s3, NotificationConfiguration={"LambdaFunctionConfigurations": [created]}
+    )
+    s3.put_object(Bucket=by_s3, Key="a", Body=b"x")
     topic = sns.create_topic(Name=by_sns)["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=lambda_arn(by_sns))
     sns.publish(TopicArn=topic, Message="hello")
@@ -284,5 +290,5 @@ def test_sns_and_eventbridge_invoke_asynchronously(emulator: Emulator):
     events.put_targets(Rule=by_rule, Targets=[{"Id": "function", "Arn": lambda_arn(by_rule)}])
     events.put_events(Entries=[{"Source": "async.test", "DetailType": "x", "Detail": "{}"}])
     emulator.pass_time(300)
-    for name in (by_sns, by_rule):
+    for name in functions:
         assert [round(at_s) for at_s, _ in starts(emulator, name)] == [0, 60, 180]
