@@ -12,6 +12,9 @@
     outcomes        how an invocation fails, in AWS's words; `payloads`: what Invoke refuses before one begins
     output          what a function writes, as bounded log lines; `platform_log`: what of it and of the platform's own
                     events is written, in text or JSON; `tracing`: X-Ray's header and ids
+    runtimes        the interpreters of the host; runtime_directory: what a runtime holds; launch: how it is started
+    filesystem      what an environment sees: /var/task, /opt, /var/runtime, /tmp
+    configuration   what Lambda refuses of a function's configuration; function_urls what a URL's caller gets
     server          puts all of it behind one loopback port, in one process
     control         starts, finds and stops that process from the command line
 

@@ -110,11 +110,10 @@ def prepare_for(
         tell(f"preparing the runtime of Python {python.version_text()}, once on this machine")
         command = [sys.executable, "-m", "pip", "--python", str(python.path), "install", "--no-deps", "--no-compile"]
         command += ["--quiet", "--disable-pip-version-check", "--no-input", "--target", str(draft), *wanted]
-        _run(
-            command,
-            f"pip cannot install the runtime of Python {python.version_text()}",
-            {**environment, "PIP_USER": "0"},
-        )
+        what = f"pip cannot install the runtime of Python {python.version_text()}"
+        _run(command, what, {**environment, "PIP_USER": "0"})
+        if not (draft / "awslambdaric").is_dir():
+            raise EmulatorError(f"{what}: it said nothing, and awslambdaric is not there")
         shutil.rmtree(draft / "bin", ignore_errors=True)
         compiling = [str(python.path), "-I", "-m", "compileall", "-q", "-j", "1", str(draft)]
         subprocess.run(compiling, capture_output=True, check=False)  # what it cannot compile was meant for another one

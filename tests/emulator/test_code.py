@@ -57,3 +57,17 @@ def test_a_link_inside_is_kept_and_one_that_leads_outside_is_refused(tmp_path: P
 def test_what_is_not_a_zip_is_refused(tmp_path: Path):
     with pytest.raises(BadInput, match="not a zip file"):
         CodeStore(tmp_path).path(b"PK\x03\x04 nonsense")
+
+
+def test_layers_lie_one_over_the_other_and_the_last_one_wins(tmp_path: Path):
+    """A file, an executable and a link of a layer below give way to what a later layer has there."""
+    store = CodeStore(tmp_path)
+    below = archive(("a", "below", 0o644), ("b", "below", 0o755), ("only-below", "1", 0o644), ("c", "a", 0o120777))
+    above = archive(("a", "above", 0o755), ("b", "a", 0o120777), ("c", "above", 0o644))
+    home = store.layered([below, above])
+    assert home is not None
+    assert [(home / name).read_text() for name in ("a", "b", "c", "only-below")] == ["above", "above", "above", "1"]
+    assert stat.S_IMODE((home / "a").stat().st_mode) == 0o555
+    assert store.layered([below, above]) == home
+    assert store.layered([above, below]) != home
+    assert store.layered([]) is None

@@ -197,3 +197,21 @@ def test_event_sources_are_read_and_mappings_kept_where_we_do_it():
     assert parameters(dynamodb.stream_start_position)[0] == "table_name"
     assert "_dynamodb_stream_positions[esm_id]" in source(lambda_svc._init_stream_position)
     assert hasattr(app, "_MAIN_LOOP") and "_MAIN_LOOP = asyncio.get_running_loop()" in source(app)
+
+
+def test_functions_are_created_and_updated_by_what_we_wrap():
+    """See serverless_lab/emulator/ministack_functions.py."""
+    assert parameters(lambda_svc._create_function) == ["data"]
+    assert parameters(lambda_svc._update_config) == ["name", "data"]
+    assert "return _create_function(data)" in source(lambda_svc.handle_request)
+    assert "return _update_config(func_name, data)" in source(lambda_svc.handle_request)
+    create = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]["create"]
+    assert parameters(create) == ["logical_id", "props", "stack_name"]
+
+
+def test_function_urls_are_made_and_answered_by_what_we_wrap():
+    assert parameters(lambda_svc._create_function_url_config) == ["func_name", "data", "qualifier"]
+    assert "return _create_function_url_config(" in source(lambda_svc.handle_request)
+    assert "_lambda_svc._create_function_url_config(" in source(provisioners._lambda_url_create)
+    assert "lambda_execute_result_to_api_proxy_response(result)" in source(lambda_svc.handle_function_url_request)
+    assert '_get_module("lambda_svc").handle_function_url_request(' in source(app._handle_lambda_url_request)

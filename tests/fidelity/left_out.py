@@ -96,4 +96,34 @@ LEFT_OUT: list[Behaviour] = [
         grade=Grade.DOCUMENTED,
         differs="MiniStack's own mapping: a failing batch is tried again every second, without limit",
     ),
+    Behaviour(
+        Area.RUNTIMES,
+        "A runtime is a patch version of its language that AWS updates; others are Java, .NET and Ruby.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html",
+        grade=Grade.DOCUMENTED,
+        differs="the host's version of Python or Node.js; where it lacks the one that is asked for, another of its"
+        " versions serves, with a note, and a language it lacks altogether is told by every invocation",
+    ),
+    Behaviour(
+        Area.RUNTIMES,
+        "Node.js handlers may stream their response.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/config-rs-write-functions.html",
+        grade=Grade.DOCUMENTED,
+        differs="left out: `awslambda.streamifyResponse` says so",
+    ),
+    Behaviour(
+        Area.ENVIRONMENT,
+        "/tmp is a disk.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html",
+        grade=Grade.DOCUMENTED,
+        differs="a file system in the host's memory, not counted as the function's; on hosts without mount namespaces a"
+        " folder named by TMPDIR, of no limited size",
+    ),
+    Behaviour(
+        Area.ENVIRONMENT,
+        "Nothing of another machine is in the file system: it is Amazon Linux.",
+        source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html",
+        grade=Grade.DOCUMENTED,
+        differs="the host's files are there beside /var/task, /opt, /var/runtime and /tmp, its programs on the PATH",
+    ),
 ]

@@ -1,0 +1,122 @@
+"""Which interpreter a function runs on, and what is said when it is not the one it names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from serverless_lab.emulator import runtime_directory, runtimes
+from serverless_lab.emulator.runtimes import Family, Interpreter, Runtimes, find_node, find_python
+from serverless_lab.errors import EmulatorError
+
+NOWHERE = {"PATH": "/nonexistent", "HOME": "/nonexistent"}
+
+
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def a_python(path: Path, version: str) -> Path:
+    """Something that answers as a CPython of that version does."""
+    lines = "\n".join(["cpython", *version.split("."), str(path)])
+    return script(path, f"printf '%s' '{lines}'")
+
+
+def test_labs_own_version_needs_no_search():
+    found = find_python(sys.version_info.minor, NOWHERE)
+    assert found is not None and found.version == tuple(sys.version_info[:3])
+
+
+def test_an_interpreter_is_found_by_its_variable_on_the_path_in_pyenv_and_in_uv(tmp_path: Path):
+    minor = sys.version_info.minor + 1
+    named = a_python(tmp_path / "named" / "python", f"3.{minor}.9")
+    on_path = a_python(tmp_path / "bin" / f"python3.{minor}", f"3.{minor}.1")
+    pyenv = a_python(tmp_path / ".pyenv" / "versions" / f"3.{minor}.10" / "bin" / f"python3.{minor}", f"3.{minor}.10")
+    a_python(tmp_path / ".pyenv" / "versions" / f"3.{minor}.2" / "bin" / f"python3.{minor}", f"3.{minor}.2")
+    uv = a_python(
+        tmp_path / "data" / "uv" / "python" / f"cpython-3.{minor}.3-linux" / "bin" / f"python3.{minor}", f"3.{minor}.3"
+    )
+    home = {**NOWHERE, "HOME": str(tmp_path)}
+
+    def at(**more: str) -> Path | None:
+        found = find_python(minor, {**home, **more})
+        return None if found is None else found.path
+
+    assert at(**{f"LAB_PYTHON_3_{minor}": str(named)}, PATH=str(on_path.parent)) == named
+    assert at(PATH=str(on_path.parent)) == on_path
+    assert at() == pyenv, "the newest of pyenv's"
+    assert at(HOME="/nonexistent", XDG_DATA_HOME=str(tmp_path / "data")) == uv
+    assert at(HOME="/nonexistent") is None
+
+
+def test_a_shim_that_fails_and_another_version_are_passed_over(tmp_path: Path):
+    """pyenv's shims are on the PATH for every version, chosen or not."""
+    minor = sys.version_info.minor + 1
+    script(tmp_path / "shims" / f"python3.{minor}", "echo not chosen >&2; exit 127")
+    a_python(tmp_path / "old" / f"python3.{minor}", "3.6.1")
+    right = a_python(tmp_path / "right" / f"python3.{minor}", f"3.{minor}.0")
+    path = ":".join(str(tmp_path / folder) for folder in ("shims", "old", "right"))
+    found = find_python(minor, {**NOWHERE, "PATH": path})
+    assert found is not None and found.path == right
+
+
+def test_a_variable_that_names_another_version_is_an_error_that_says_which(tmp_path: Path):
+    wrong = a_python(tmp_path / "python", "3.9.1")
+    with pytest.raises(EmulatorError, match=r"LAB_PYTHON_3_12 is `.*`, which is Python 3\.9\.1"):
+        find_python(12, {**NOWHERE, "LAB_PYTHON_3_12": str(wrong)})
+
+
+def test_node_is_asked_for_its_version_and_its_real_path(tmp_path: Path):
+    """A version manager's `node` is a wrapper that reads its user's settings."""
+    node = script(tmp_path / "node", 'if [ "$1" = --version ]; then echo v22.4.1; else echo /real/node; fi')
+    assert find_node({**NOWHERE, "LAB_NODE": str(node)}) == Interpreter(Path("/real/node"), (22, 4, 1))
+    assert find_node({**NOWHERE, "PATH": str(tmp_path)}) == Interpreter(Path("/real/node"), (22, 4, 1))
+    assert find_node(NOWHERE) is None
+
+
+def test_a_version_the_host_lacks_runs_on_labs_own_with_a_note():
+    found = Runtimes(virtual=False, environment=NOWHERE).get("python3.99")
+    assert (found.family, found.executable) == (Family.PYTHON, runtimes.own_python().path)
+    assert "this host has no Python 3.99" in found.note and "LAB_PYTHON_3_99" in found.note
+    assert found.problem == ""
+
+
+def test_a_version_whose_libraries_cannot_be_installed_runs_on_labs_own_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Offline, the first time: nothing is half-installed, and the reason is told."""
+    minor = sys.version_info.minor + 1
+    a_python(tmp_path / "bin" / f"python3.{minor}", f"3.{minor}.1")
+    monkeypatch.setattr(runtime_directory, "cache_directory", lambda: tmp_path / "cache")
+    monkeypatch.setattr(runtime_directory, "prepare", lambda: tmp_path / "own")
+    found = Runtimes(virtual=False, environment={**NOWHERE, "PATH": str(tmp_path / "bin")}).get(f"python3.{minor}")
+    assert found.executable == runtimes.own_python().path
+    assert f"pip cannot install the runtime of Python 3.{minor}.1" in found.note
+    left = [path.name for path in (tmp_path / "cache" / "runtime").iterdir() if not path.name.endswith(".lock")]
+    assert left == []
+
+
+def test_languages_the_host_lacks_are_a_problem_and_not_another_language():
+    without = Runtimes(virtual=False, environment=NOWHERE)
+    assert "needs Node.js, and this host has none" in without.get("nodejs20.x").problem
+    assert "no runtime `ruby3.3`" in without.get("ruby3.3").problem
+    assert without.get("provided.al2023").problem == ""
+
+
+def test_what_tells_the_emulator_of_the_host_leaves_out_credentials():
+    shell = {
+        "PIP_INDEX_URL": "x",
+        "npm_config_registry": "x",
+        "LAB_PYTHON_3_12": "x",
+        "HTTPS_PROXY": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "GITHUB_TOKEN": "x",
+        "PYTHONPATH": "x",
+    }
+    wanted = {"PIP_INDEX_URL", "npm_config_registry", "LAB_PYTHON_3_12", "HTTPS_PROXY"}
+    assert set(runtimes.host_variables(shell)) == wanted
