@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import textwrap
@@ -18,6 +19,7 @@ import pytest
 from botocore.config import Config
 
 from serverless_lab.emulator import control
+from serverless_lab.emulator.runtimes import Runtimes
 from serverless_lab.project import Project
 from serverless_lab.report_line import ReportLine, parse
 
@@ -116,9 +118,18 @@ class Invoked:
     headers: dict[str, str]
 
 
+@functools.cache
+def prepare_runtimes() -> None:
+    """What functions here run on is installed before one is invoked: the first time on a machine it takes a while."""
+    runtimes = Runtimes(virtual=True)
+    for identifier in ("python3.12", "python3.13", "nodejs20.x"):
+        runtimes.get(identifier)
+
+
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An emulator of its own for each module, on a free port."""
+    prepare_runtimes()
     project = Project(tmp_path_factory.mktemp("emulator"))
     status, _ = control.up(project, control.UpOptions(idle_lifetime_ms=600_000))
     yield Emulator(project, status)
@@ -128,6 +139,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A working directory whose emulator, if a test starts one, is stopped at the end."""
+    prepare_runtimes()
     made = Project(tmp_path)
     yield made
     control.down(made)
