@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -304,7 +304,7 @@ class Adapter:
             self.runtime,
             variables,
             self.clock,
-            lambda events: append_log(function.log_group, stream, events),
+            lambda events: ministack_logs.append_log(function.log_group, stream, events),
         )
 
 
@@ -357,37 +357,6 @@ def log_stream_name(epoch_ms: int, function: FunctionSettings, environment_id: s
     day = datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y/%m/%d")
     own_group = function.log_group == f"/aws/lambda/{function.name}"
     return f"{day}/{'' if own_group else function.name}[{function.version}]{environment_id}"
-
-
-def append_log(group_name: str, stream_name: str, events: Iterable[tuple[int, str]]) -> None:
-    """Append (epoch ms, message) to a log stream, creating group and stream as Lambda does."""
-    from ministack.services import cloudwatch_logs as logs
-
-    stored = [{"timestamp": at_ms, "message": message, "ingestionTime": at_ms} for at_ms, message in events]
-    if not stored:
-        return
-    now_ms = stored[0]["timestamp"]
-    group = logs._log_groups.get(group_name)
-    if group is None:
-        logs._create_log_group({"logGroupName": group_name})
-        group = logs._log_groups[group_name]
-    stream = group["streams"].get(stream_name)
-    if stream is None:
-        stream = group["streams"].setdefault(
-            stream_name,
-            {
-                "events": [],
-                "uploadSequenceToken": "1",
-                "creationTime": now_ms,
-                "firstEventTimestamp": None,
-                "lastEventTimestamp": None,
-                "lastIngestionTime": None,
-            },
-        )
-    logs._append_log_events(stream, stored)
-    if group.get("subscriptionFilters"):
-        logs._fanout_to_subscription_filters(group_name, stream_name, stored)
-    logs._fanout_to_live_tail_sessions(group_name, stream_name, stored)
 
 
 def proxy_response(result: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:

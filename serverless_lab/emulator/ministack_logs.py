@@ -1,4 +1,6 @@
-"""MiniStack's CloudWatch Logs, with our Logs Insights in front of it. The third module that knows MiniStack.
+"""MiniStack's CloudWatch Logs: how events get into it, and our Logs Insights in front of it.
+
+The third module that knows MiniStack.
 
 MiniStack's own queries pass over `stats` and every filter they do not know; so `cloudwatch_logs.handle_request`, which
 all requests to the service go through, is replaced by one that answers queries from `insights_service`.
@@ -8,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from serverless_lab.emulator.insights.discovery import LogEvent, Record
@@ -73,6 +76,48 @@ class MiniStackLog:
 
 def _timestamp(event: dict[str, Any]) -> int:
     return int(event["timestamp"])
+
+
+_event_numbers = itertools.count()
+
+
+def event_id(at_ms: int) -> str:
+    """56 digits, as AWS gives each event: `aws logs tail --follow` tells events of the same millisecond by them."""
+    return f"{at_ms:020d}{next(_event_numbers):036d}"
+
+
+def append_log(group_name: str, stream_name: str, events: Iterable[tuple[int, str]]) -> None:
+    """Append (epoch ms, message) to a log stream, creating group and stream as Lambda does."""
+    from ministack.services import cloudwatch_logs as logs
+
+    stored = [
+        {"timestamp": at_ms, "message": message, "ingestionTime": at_ms, "eventId": event_id(at_ms)}
+        for at_ms, message in events
+    ]
+    if not stored:
+        return
+    now_ms = stored[0]["timestamp"]
+    group = logs._log_groups.get(group_name)
+    if group is None:
+        logs._create_log_group({"logGroupName": group_name})
+        group = logs._log_groups[group_name]
+    stream = group["streams"].get(stream_name)
+    if stream is None:
+        stream = group["streams"].setdefault(
+            stream_name,
+            {
+                "events": [],
+                "uploadSequenceToken": "1",
+                "creationTime": now_ms,
+                "firstEventTimestamp": None,
+                "lastEventTimestamp": None,
+                "lastIngestionTime": None,
+            },
+        )
+    logs._append_log_events(stream, stored)
+    if group.get("subscriptionFilters"):
+        logs._fanout_to_subscription_filters(group_name, stream_name, stored)
+    logs._fanout_to_live_tail_sessions(group_name, stream_name, stored)
 
 
 def with_insights(handle: Handler, insights: Insights) -> Handler:
