@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import stat
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -112,32 +114,49 @@ def unpack(archive: bytes, folder: Path) -> None:
         BadInput: as for `CodeStore.path`; `folder` may then hold a part of it, and nothing is outside it.
     """
     try:
-        bundle = zipfile.ZipFile(io.BytesIO(archive))
-    except zipfile.BadZipFile as error:
+        with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
+            _unpack_members(bundle, folder)
+    # What zipfile raises for a damaged one, for one with a password, and for a method of packing it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise BadInput(f"the deployment package is not a zip file: {error}") from error
-    with bundle:
-        size = sum(member.file_size for member in bundle.infolist())
-        if size > quotas.DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
-            raise BadInput(f"the deployment package is {size} bytes unzipped; Lambda's limit is 262144000")
-        top = folder.resolve()
-        for member in bundle.infolist():
-            target = folder / member.filename
-            mode = member.external_attr >> 16
-            if not target.resolve().is_relative_to(top) or "\\" in member.filename:
-                raise BadInput(f"`{member.filename}` in the deployment package points outside it")
-            if member.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if stat.S_ISLNK(mode):
-                link = bundle.read(member).decode()
-                if not (target.parent / link).resolve().is_relative_to(top):
-                    raise BadInput(f"the link `{member.filename}` in the deployment package points outside it")
-                target.unlink(missing_ok=True)
-                target.symlink_to(link)
-                continue
-            if target.is_symlink() or target.exists():
-                target.unlink()  # of a layer below this one
-            with bundle.open(member) as source, target.open("wb") as sink:
-                shutil.copyfileobj(source, sink)
-            target.chmod(0o555 if mode & 0o111 else 0o444)
+    except OSError as error:
+        raise BadInput(f"the deployment package cannot be unpacked: {error}") from error
+
+
+def _unpack_members(bundle: zipfile.ZipFile, folder: Path) -> None:
+    size = sum(member.file_size for member in bundle.infolist())
+    if size > quotas.DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
+        raise BadInput(f"the deployment package is {size} bytes unzipped; Lambda's limit is 262144000")
+    top = folder.resolve()
+    has_links = False
+    for member in bundle.infolist():
+        target = folder / member.filename
+        mode = member.external_attr >> 16
+        if not target.resolve().is_relative_to(top) or "\\" in member.filename:
+            raise BadInput(f"`{member.filename}` in the deployment package points outside it")
+        if member.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if stat.S_ISLNK(mode):
+            link = bundle.read(member).decode()
+            _check_link(member.filename, target.parent / link, top)
+            target.unlink(missing_ok=True)
+            target.symlink_to(link)
+            has_links = True
+            continue
+        if target.is_symlink() or target.exists():
+            target.unlink()  # of a layer below this one
+        with bundle.open(member) as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+        target.chmod(0o555 if mode & 0o111 else 0o444)
+    if has_links:  # once more, of all: a later link may have turned one that led inside
+        for parent, folders, files in os.walk(folder):
+            for path in (Path(parent, name) for name in (*folders, *files)):
+                if path.is_symlink():
+                    _check_link(str(path.relative_to(folder)), path, top)
+
+
+def _check_link(name: str, path: Path, top: Path) -> None:
+    if not path.resolve().is_relative_to(top):
+        raise BadInput(f"the link `{name}` in the deployment package points outside it")

@@ -1,9 +1,9 @@
 """The door: what may come in, and what goes out with each answer.
 
 Everything is on loopback, but a browser on this machine can be made to send requests here by any page it shows:
-directly (then there is an Origin) or under a name that an attacker's DNS points at 127.0.0.1 (then the Host is
-foreign). Both are refused. Answers of functions carry the function's own request id and its environment, so that a
-client's row and a REPORT line can be joined.
+directly (then there is an Origin, or at least a Sec-Fetch-Site that says so) or under a name that an attacker's DNS
+points at 127.0.0.1 (then the Host is foreign). All are refused. Answers of functions carry the function's own request
+id and its environment, so that a client's row and a REPORT line can be joined.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from serverless_lab import quotas
 from serverless_lab.emulator import payloads
@@ -181,7 +182,16 @@ class Edge:
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and origin not in self._allowed_origins and not is_function_url(host, path):
             return f"requests from the web page {origin} are refused: allow it with `lab up --allow-origin {origin}`"
+        site = headers.get(b"sec-fetch-site", b"none").decode("latin-1")
+        if not origin and site not in ("none", "same-origin") and self._page(headers) not in self._allowed_origins:
+            # Images, scripts and links are asked for without an Origin: browsers say so in this header.
+            return "requests that another web page makes are refused: allow it with `lab up --allow-origin`"
         return None
+
+    def _page(self, headers: dict[bytes, bytes]) -> str:
+        """The origin of the page that a browser says it comes from; "" where it does not."""
+        parts = urlsplit(headers.get(b"referer", b"").decode("latin-1"))
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
     async def _answer_control(self, name: str, method: str, receive: Receive, send: Send) -> None:
         answer = self._control.get(f"{method} {name}")

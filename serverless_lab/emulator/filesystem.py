@@ -22,6 +22,13 @@ OURS = ("task", "runtime", "lang", "node_modules")
 """Names below /var that are not the host's."""
 
 
+CREDENTIALS = (
+    *(".aws", ".azure", ".config/gcloud", ".docker", ".gnupg", ".kube", ".ssh"),
+    *(".git-credentials", ".netrc", ".npmrc", ".pypirc"),
+)
+"""Where tools keep a user's credentials, below the home directory: a function finds them empty."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where a function finds its own code, its layers (None: it has none) and its runtime."""
@@ -70,7 +77,9 @@ class Stage:
     ) -> list[tuple[str, str, int]]:
         """What is mounted where, in order: source, target, and 0 for the host's own or 1 for read-only."""
         var = self._var
-        found = [(f"/var/{name}", str(var / name), 0) for name in self._kept]
+        hidden = [path for path in (Path.home() / name for name in CREDENTIALS) if path.exists()]
+        found = [(str(self._nothing) if path.is_dir() else "/dev/null", str(path), 1) for path in hidden]
+        found += [(f"/var/{name}", str(var / name), 0) for name in self._kept]
         found.append((str(task_root), str(var / "task"), 1))
         if runtime is not None:
             found.append((str(runtime), str(var / "runtime"), 1))

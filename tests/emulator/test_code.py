@@ -71,3 +71,52 @@ def test_layers_lie_one_over_the_other_and_the_last_one_wins(tmp_path: Path):
     assert store.layered([below, above]) == home
     assert store.layered([above, below]) != home
     assert store.layered([]) is None
+
+
+LINK = stat.S_IFLNK | 0o777
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        # `out` leads to the folder itself as long as there is no `way`, and out of it once `way` is the folder.
+        (("out", "way/..", LINK), ("way", ".", LINK)),
+        (("a/out", "../../..", LINK),),
+        (("a/out", "/proc/self", LINK),),
+        (("here", ".", LINK), ("here/../../evil.py", "", 0o644)),
+        (("folder", "..", LINK), ("folder/evil.py", "", 0o644)),
+    ],
+)
+def test_no_links_together_lead_outside(tmp_path: Path, members: tuple[tuple[str, str, int], ...]):
+    root = tmp_path / "code"
+    with pytest.raises(BadInput, match="points outside"):
+        CodeStore(root).path(archive(*members))
+    assert list(root.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [root]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (("loop", "loop", LINK),),
+        (("file", "", 0o644), ("file/below.py", "", 0o644)),
+        (("x" * 300, "", 0o644),),
+    ],
+)
+def test_a_package_that_no_folder_can_hold_is_refused(tmp_path: Path, members: tuple[tuple[str, str, int], ...]):
+    with pytest.raises(BadInput, match="deployment package"):
+        CodeStore(tmp_path).path(archive(*members))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_package_is_refused(tmp_path: Path):
+    bundle = bytearray(archive(("app.py", "x = 1", 0o644)))
+    bundle[bundle.index(b"x = 1")] ^= 1
+    with pytest.raises(BadInput, match="not a zip file: Bad CRC-32"):
+        CodeStore(tmp_path).path(bytes(bundle))
+
+
+def test_layers_together_lead_nowhere_outside(tmp_path: Path):
+    below, above = archive(("out", "way/..", LINK)), archive(("way", ".", LINK))
+    with pytest.raises(BadInput, match="the link `out` in the deployment package points outside it"):
+        CodeStore(tmp_path).layered([below, above])

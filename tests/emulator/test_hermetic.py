@@ -1,5 +1,8 @@
 """What a handler can see: Lambda's environment, and nothing of the user's or of lab's."""
 
+import os
+import shutil
+import uuid
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,14 @@ def test_a_users_credentials_and_settings_never_reach_a_handler(project: Project
         "AWS_PROFILE": "production",
         "GITHUB_TOKEN": "users-own-github-token",
         "PYTHONPATH": "/somewhere",
+        "AWS_CONFIG_FILE": "/users/own/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "/users/own/credentials",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.2/users-own",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "users-own-container-token",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/users/own/token",
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/users-own",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://169.254.169.254/users-own",
+        "ANYTHING_AT_ALL": "users-own-variable",
     }
     with monkeypatch.context() as shell:
         for name, value in secrets.items():
@@ -54,6 +65,39 @@ def test_a_users_credentials_and_settings_never_reach_a_handler(project: Project
     for value in secrets.values():
         assert value not in seen["own"].values()
         assert value not in seen["parent"]
+
+
+def test_files_with_a_users_credentials_are_empty_for_a_handler(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """Its own credentials are the emulator's, and no profile, key or token of the user's can be read, whatever HOME."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = cache / f"serverless-lab-test-{uuid.uuid4().hex}"  # not below /tmp, which is an environment's own anyway
+    try:
+        for name in (".aws/credentials", ".aws/sso/cache/token.json", ".ssh/id_ed25519", ".config/gcloud/key"):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text("[default]\naws_access_key_id = AKIAUSERSOWNKEY\n")
+        (home / ".netrc").write_text("machine users.own password secret\n")
+        with monkeypatch.context() as shell:
+            shell.setenv("HOME", str(home))
+            shell.setenv("XDG_CACHE_HOME", str(cache))
+            status, _ = control.up(project)
+        if not status["private_tmp"]:
+            pytest.skip("this host allows no mount namespaces: handlers see its files as the user does")
+        code = """
+            import os, boto3
+            def handler(home, context):
+                found = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names]
+                credentials = boto3.Session().get_credentials()
+                text = "".join(open(path).read() for path in found)
+                return [found, text, credentials.method, credentials.access_key, boto3.Session().available_profiles]
+        """
+        emulator = Emulator(project, status)
+        found, text, method, key, profiles = emulator.invoke(emulator.create("files", code), str(home)).body
+        assert found == [str(home / ".netrc")]
+        assert text == ""
+        assert (method, key[:4], profiles) == ("env", "ASIA", [])
+    finally:
+        control.down(project)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_the_environment_is_what_lambda_sets_and_the_functions_own_variables(emulator: Emulator):

@@ -35,9 +35,10 @@ OPTIONS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--remote-debugging-port=0",
-    # Whatever a page asks for beyond this machine's files finds no way out.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+
+NOWHERE = "MAP * ~NOTFOUND"
+"""Whatever a page asks for beyond this machine's files finds no way out."""
 
 
 @dataclass
@@ -69,7 +70,12 @@ class Page:
         self.requested.clear()
         self.resize(width)
         self.scheme("dark" if dark else "light")
-        self.call("Page.navigate", url=path.as_uri())
+        self.navigate(path.as_uri())
+
+    def navigate(self, url: str) -> None:
+        """Go to an address as if somebody typed it, and wait until what is there has been loaded."""
+        self.loaded = False
+        self.call("Page.navigate", url=url)
         while not self.loaded:
             self._next()
 
@@ -126,13 +132,13 @@ class Page:
 
 
 class Chromium:
-    """The browser, with a profile of its own in `folder`."""
+    """The browser, with a profile of its own in `folder`. `names` says where names lead to."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, names: str = NOWHERE) -> None:
         self.profile = folder / "profile"
         self.profile.mkdir(parents=True)
         self._process = subprocess.Popen(
-            [program, *OPTIONS, f"--user-data-dir={self.profile}", "about:blank"],
+            [program, *OPTIONS, f"--host-resolver-rules={names}", f"--user-data-dir={self.profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=(folder / "chromium.log").open("wb"),
             start_new_session=True,
@@ -180,7 +186,7 @@ class Chromium:
                 return dict(answer["result"])
 
 
-def start(folder: Path) -> Chromium:
+def start(folder: Path, names: str = NOWHERE) -> Chromium:
     """A Chromium; without one the test is skipped, and on CI, where nobody reads skips, it fails."""
     program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
     if program is None:
@@ -188,4 +194,4 @@ def start(folder: Path) -> Chromium:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return Chromium(program, folder)
+    return Chromium(program, folder, names)
