@@ -27,7 +27,8 @@ demo: $(STAMP)  ## the main job on the embedded target: deploy, monday-spike, co
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope
+	$(BIN)/python -m pytest -m alone
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from serverless_lab.emulator.meter import Strain, VirtualMeter, WallMeter
 from serverless_lab.emulator.speed import Speedometer
 from serverless_lab.emulator.usage import usage
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.alone]
 
 SPEED = Speedometer(None)
 

@@ -26,7 +26,7 @@ from tests.emulator.conftest import Emulator
 from tests.emulator.test_sources import rest_api
 from tests.load.test_run import load_processes, rows, scenario
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.alone]
 
 SLEEPER = """
     import time
