@@ -312,9 +312,10 @@ class _Parser:
         base = self._unary()
         if self._next.is_symbol("^"):
             token = self._take()
-            if self._tokens[self._at + 1].is_symbol("^"):
+            exponent = self._unary()
+            if self._next.is_symbol("^"):
                 raise self._refused(token, "a ^ b ^ c can be meant in two ways: write parentheses")
-            return syntax.Operation("^", base, self._unary())
+            return syntax.Operation("^", base, exponent)
         return base
 
     def _unary(self) -> syntax.Expression:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serverless_lab.emulator.insights.lexer import MalformedQuery
@@ -108,6 +108,7 @@ words = st.sampled_from([*COMMANDS, *WORDS.split(), "\n", "`b c`"])
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(words, max_size=14).map(" ".join))
+@example("display duration ^")
 def test_any_text_is_answered_or_refused_and_never_breaks(query: str):
     with contextlib.suppress(MalformedQuery):
         answer(query)
