@@ -298,6 +298,11 @@ def assert_same(digest: Digest, reading: FileReading) -> None:
         rows = frame.iloc[where[told]]
         found = digest.sample(keys=[Key(*told[:3])], bin_start_ms=told[3])
         assert_same_sample(found, sample_of(rows, None), told)
+    for found_group in digest.groups.values():
+        for number, times in zip(
+            found_group.bins.tolist(), found_group.durations.by_bin(found_group.bins), strict=True
+        ):
+            assert np.array_equal(times, found_group.durations.of_bin(number))
     for group in digest.groups:
         of_group = frame.iloc[[at for told, places in where.items() if Key(*told[:3]) == group for at in places]]
         assert_same_sample(digest.sample(keys=[group]), sample_of(of_group, None), group)

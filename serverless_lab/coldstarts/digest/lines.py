@@ -14,7 +14,16 @@ import numpy as np
 
 from serverless_lab.coldstarts.digest.blocks import Block
 from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
-from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Words, instants, windows, word
+from serverless_lab.coldstarts.digest.swar import (
+    Bytes,
+    Flags,
+    Integers,
+    Words,
+    instants,
+    look_like_instants,
+    windows,
+    word,
+)
 from serverless_lab.coldstarts.digest.text import (
     AS_WRITTEN,
     MESSAGE_AT,
@@ -60,27 +69,29 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
         reports_only: pass over lines that begin as START, END and INIT_START do.
     """
     buffer, starts, ends, is_event = block.buffer, block.starts, block.ends, block.is_event
-    prefix = windows(buffer, starts, 4)
-    heads = np.where(is_event, prefix[:, 3], np.uint64(0))
+    heads = windows(buffer, starts + (MESSAGE_AT - 1), 1)[:, 0]
     is_report, is_start, is_end = heads == _REPORT_WORD, heads == _START_WORD, heads == _END_WORD
     is_init = (heads == _INIT_WORD) | (heads == _RESTORE_WORD)
+    if not is_event.all():
+        for flags in (is_report, is_start, is_end, is_init):
+            flags &= is_event
     unknown = np.flatnonzero(~(is_report | is_start | is_end | is_init))
     message_at = starts + MESSAGE_AT
     what = np.zeros(len(starts), np.int8)
-    if reports_only:
-        timed = np.flatnonzero(is_report)
-        timed = np.concatenate([timed, unknown])
-        ms, has_time = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.bool_)
-        ms[timed], has_time[timed] = instants(prefix[timed, 0], prefix[timed, 1], prefix[timed, 2])
-    else:
-        ms, has_time = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
+    ms, has_time = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.bool_)
 
     report_at = np.flatnonzero(is_report)
     head = windows(buffer, starts[report_at], 10)
+    ms[report_at], has_time[report_at] = instants(head[:, 0], head[:, 1], head[:, 2])
     reports = read_reports(head, buffer, message_at[report_at], ends[report_at], AS_WRITTEN)
     what[report_at[reports.ok]] = REPORT
-    odd = is_report & ((what != REPORT) | _goes_on(is_event))
+    odd = is_report & (what != REPORT)
+    if not is_event.all():
+        odd |= is_report & _goes_on(is_event)
 
+    timed = np.flatnonzero(is_start | is_init) if not reports_only else unknown[:0]
+    prefix = windows(buffer, starts[timed], 3)
+    ms[timed], has_time[timed] = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
     start_at = np.flatnonzero(is_start) if not reports_only else unknown[:0]
     begun = read_starts(windows(buffer, starts[start_at] - 1, 13), message_at[start_at], ends[start_at])
     what[start_at[begun.ok]] = START
@@ -96,7 +107,13 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
         odd[end_at] = (ends[end_at] - starts[end_at] != _END_SIZE) | (buffer[starts[end_at] + _END_ID] <= 32)
     odd |= (what != 0) & ~has_time
 
-    text_at = np.where(has_time[unknown], message_at[unknown], starts[unknown])
+    prefix = windows(buffer, starts[unknown], 3)
+    # Nearly all lines of an application are done with here: behind their time comes what no platform line begins with.
+    begins = _CLASSES[(heads[unknown] >> np.uint64(8)) & np.uint64(0xFF)]
+    left = np.flatnonzero((begins != _NOTHING) | ~look_like_instants(prefix))
+    unknown, prefix = unknown[left], prefix[left]
+    _, is_stamped = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
+    text_at = starts[unknown] + MESSAGE_AT * is_stamped
     perhaps = unknown[may_be_platform_line(buffer, text_at, ends[unknown])]
     odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
     odd[-1] |= block.is_cut
@@ -212,22 +229,34 @@ def may_be_platform_line(buffer: Bytes, at: Integers, ends: Integers) -> Flags:
             return found
         kinds = _CLASSES[buffer[at]]
         found[which[kinds == _PERHAPS]] = True
-        text = np.flatnonzero((kinds == _LETTER) | (kinds == _HEAD) | (kinds == _DIGIT))
-        found[which[text]] = _may_be_text(buffer, at[text], kinds[text])
-        for place in np.flatnonzero(kinds == _BRACE):
-            line = buffer[at[place] : ends[which[place]]].tobytes()
-            found[which[place]] = b'"platform.' in line
+        text = np.flatnonzero((kinds >= _LETTER) & (kinds <= _DIGIT))
+        if len(text):
+            found[which[text]] = _may_be_text(buffer, at[text], kinds[text])
+        braces = which[kinds == _BRACE]
+        if len(braces):
+            found[braces] = _with(b'"platform.', buffer, at[kinds == _BRACE], ends[braces])
         # Blanks, and a time before the message, are gone over.
+        on = np.flatnonzero(kinds == _BLANK)
+        step = np.ones(len(on), np.int64)
         stamped = text[(kinds[text] == _DIGIT) & found[which[text]]]
-        _, has_time = instants(*(windows(buffer, at[stamped], 4)[:, word_at] for word_at in range(3)))
-        times = stamped[has_time]
-        found[which[times]] = False
-        on = np.concatenate([np.flatnonzero(kinds == _BLANK), times])
-        step = np.ones(len(kinds), np.int64)
-        step[times] = 24
-        which, at = which[on], (at + step)[on]
+        if len(stamped):
+            _, has_time = instants(*(windows(buffer, at[stamped], 4)[:, word_at] for word_at in range(3)))
+            times = stamped[has_time]
+            found[which[times]] = False
+            step = np.concatenate([step, np.full(len(times), 24)])
+            on = np.concatenate([on, times])
+        which, at = which[on], at[on] + step
     found[which] = True
     return found
+
+
+def _with(text: bytes, buffer: Bytes, at: Integers, ends: Integers) -> Flags:
+    """Which texts, from `at` up to `ends`, hold `text`. Mostly none does, and then they are searched all at once."""
+    whole = memoryview(buffer.data)
+    texts = [whole[begin:end] for begin, end in zip(at.tolist(), ends.tolist(), strict=True)]
+    if text not in b"\n".join(texts):
+        return np.zeros(len(at), np.bool_)
+    return np.array([text in bytes(each) for each in texts], np.bool_)
 
 
 def _may_be_text(buffer: Bytes, at: Integers, kinds: Bytes) -> Flags:

@@ -61,6 +61,18 @@ class Times:
         low, high = np.searchsorted(self.packed, np.array([number, number + 1], np.uint64) << np.uint64(32))
         return self._values(self.packed[low:high], [value for at, value in self.others if at == number])
 
+    def by_bin(self, numbers: Integers) -> list[Floats]:
+        """Those of each of some bins, as `of_bin` gives them."""
+        first = numbers.astype(np.uint64) << np.uint64(32)
+        low, high = np.searchsorted(self.packed, first), np.searchsorted(self.packed, first + np.uint64(1 << 32))
+        others: dict[int, list[float]] = {}
+        for at, value in self.others:
+            others.setdefault(at, []).append(value)
+        return [
+            self._values(self.packed[begin:end], others.get(number, []))
+            for number, begin, end in zip(numbers.tolist(), low.tolist(), high.tolist(), strict=True)
+        ]
+
     def all(self) -> Floats:
         """Those of every bin: float64 ms, ascending."""
         return np.sort(self._values(self.packed, [value for _, value in self.others]))

@@ -91,25 +91,54 @@ STAMP_SIZE = 24
 _BYTE = U(0xFF)
 
 
+_STAMP_SIGNS = tuple(mask("".join("?" if char == "0" else char for char in part)) for part in _STAMP)
+
+
+def look_like_instants(text: Words) -> Flags:
+    """Whether each window of three words has the signs of an instant in their places, whatever its digits are."""
+    wrong = (text[:, 0] ^ _STAMP_WORDS[0]) & _STAMP_SIGNS[0]
+    for at in (1, 2):
+        wrong |= (text[:, at] ^ _STAMP_WORDS[at]) & _STAMP_SIGNS[at]
+    found: Flags = wrong == 0
+    return found
+
+
 def instants(first: Words, second: Words, third: Words) -> tuple[Integers, Flags]:
     """Epoch ms of `2025-01-01T00:00:01.727Z`, given as three words, and whether each is one."""
-    date, clock, seconds = (part ^ zeros for part, zeros in zip((first, second, third), _STAMP_WORDS, strict=True))
-    wrong = date | (date + _STAMP_LIMITS[0])
-    wrong |= clock | (clock + _STAMP_LIMITS[1])
-    wrong |= seconds | (seconds + _STAMP_LIMITS[2])
+    if not len(first):
+        return np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    seconds = third ^ _STAMP_WORDS[2]
+    valid = ((seconds | (seconds + _STAMP_LIMITS[2])) & HIGH_BITS) == 0
+    pairs = seconds * U(10) + (seconds >> U(8))
+    second_, tenths = (pairs >> U(8)) & _BYTE, (pairs >> U(32)) & _BYTE
+    ms = ((second_ * U(100) + tenths) * U(10) + ((seconds >> U(48)) & _BYTE)).view(np.int64)
+    if second_.max() > 59:
+        valid &= second_ <= 59
+    # Lines of one minute stand together, mostly: each minute is read once.
+    ends = np.flatnonzero((first[1:] != first[:-1]) | (second[1:] != second[:-1])) + 1
+    if 2 * len(ends) > len(first):
+        minute_ms, is_minute = _minutes(first, second)
+        return ms + minute_ms, valid & is_minute
+    edges = np.concatenate([[0], ends, [len(first)]])
+    minute_ms, is_minute = _minutes(first[edges[:-1]], second[edges[:-1]])
+    lengths = edges[1:] - edges[:-1]
+    if not is_minute.all():
+        valid &= np.repeat(is_minute, lengths)
+    return ms + np.repeat(minute_ms, lengths), valid
+
+
+def _minutes(first: Words, second: Words) -> tuple[Integers, Flags]:
+    """Epoch ms of `2025-01-01T00:00`, given as two words, and whether each is one."""
+    date, clock = first ^ _STAMP_WORDS[0], second ^ _STAMP_WORDS[1]
+    wrong = date | (date + _STAMP_LIMITS[0]) | clock | (clock + _STAMP_LIMITS[1])
     valid = (wrong & HIGH_BITS) == 0
     pairs = clock * U(10) + (clock >> U(8))
     hour, minute = (pairs >> U(24)) & _BYTE, (pairs >> U(48)) & _BYTE
-    pairs = seconds * U(10) + (seconds >> U(8))
-    second_, tenths = (pairs >> U(8)) & _BYTE, (pairs >> U(32)) & _BYTE
-    thousandths = tenths * U(10) + ((seconds >> U(48)) & _BYTE)
-    day_ms = ((hour * U(60) + minute) * U(60) + second_) * U(1000) + thousandths
-    if len(first) and (hour.max() > 23 or minute.max() > 59 or second_.max() > 59):
-        valid &= (hour <= 23) & (minute <= 59) & (second_ <= 59)
+    valid &= (hour <= 23) & (minute <= 59)
     # The date as eight digits: the two of the day in place of the hyphens.
     day = clock & U(0xFFFF)
     midnight, is_date = _midnights((date & ~_HYPHENS) | (day & _BYTE) << U(32) | (day >> U(8)) << U(56), valid)
-    return day_ms.view(np.int64) + midnight, is_date
+    return ((hour * U(60) + minute) * U(60_000)).view(np.int64) + midnight, is_date
 
 
 _HYPHENS = word("\0\0\0\0\xff\0\0\xff")

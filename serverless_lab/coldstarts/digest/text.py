@@ -163,9 +163,12 @@ def read_reports(head: Words, buffer: Bytes, at: Integers, ends: Integers, field
 
     window = windows(buffer, at, fields.memory.width)
     wrong |= fields.memory.differs(window)
-    digits, count = _whole_number(fields.memory.behind(window))
+    text = fields.memory.behind(window)
+    if len(text) and (text == text[0]).all():
+        text = text[:1]  # a function's memory size is the same on all its lines
+    digits, count = _whole_number(text)
     high |= digits | (digits + ABOVE_NINE)
-    memory_size_mb = number(digits)
+    memory_size_mb = np.broadcast_to(number(digits), at.shape)
     at += count + fields.memory.size
 
     window = windows(buffer, at, fields.max_memory.width)
@@ -205,6 +208,8 @@ def _time_behind(label: Label, buffer: Bytes, at: Integers) -> tuple[Integers, I
     """The µs of `<label>110.10 ms` at each offset, -1 where that is not what stands there; and where it ends."""
     window = windows(buffer, at, label.width)
     wrong = label.differs(window)
+    if wrong.all():
+        return np.full(len(at), -1), at
     text = label.behind(window)
     count = find(text, _POINTS)
     whole = right_aligned(text, count)
