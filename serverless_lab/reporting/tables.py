@@ -36,8 +36,12 @@ def render_report(report: ColdStartReport, judgement: Judgement | None = None, *
 
 def print_report(report: ColdStartReport, console: Console, judgement: Judgement | None = None) -> None:
     """The report on `console`, in its width and, where it has them, its colours."""
+    from rich.text import Text
+
     for part in parts(report, judgement):
-        console.print(part, highlight=False)
+        # `print` copies a text and forgets how it is to be broken.
+        overflow, no_wrap = (part.overflow, part.no_wrap) if isinstance(part, Text) else (None, None)
+        console.print(part, highlight=False, crop=False, overflow=overflow, no_wrap=no_wrap)
 
 
 def sparkline(values: Sequence[int], width: int = SPARKLINE_WIDTH) -> str:
@@ -55,7 +59,7 @@ def parts(report: ColdStartReport, judgement: Judgement | None = None) -> Iterab
     from rich.text import Text
 
     yield Text(words.headline(report), style="bold")
-    yield Text(words.context(report))
+    yield Text(words.context(report), overflow="ignore")
     if report.total.kinds:
         for line in words.kinds_text(report.total):
             yield Text(line)
@@ -83,14 +87,16 @@ def parts(report: ColdStartReport, judgement: Judgement | None = None) -> Iterab
         if report.client.joined:
             yield Text(f"Cold starts a client waited for: {rate_text(report.client.cold_starts)}")
     yield from _list("Notes", report.notes)
-    yield from _list("Could not be read", list(words.unreadable_lines(report)))
+    # A place is copied as it stands, so its line is never broken.
+    yield from _list("Could not be read", list(words.unreadable_lines(report)), no_wrap=True)
     if judgement is not None:
         yield from _list("Gates", words.verdict_lines(judgement))
         if judgement.comparison is not None:
             yield from _list(f"Beside {judgement.comparison.source}", words.comparison_lines(judgement))
 
 
-def _list(title: str, lines: Sequence[str]) -> Iterable[RenderableType]:
+def _list(title: str, lines: Sequence[str], *, no_wrap: bool = False) -> Iterable[RenderableType]:
+    """Lines under a title. They break between words: never within a path that is wider than the screen."""
     from rich.text import Text
 
     if not lines:
@@ -98,7 +104,7 @@ def _list(title: str, lines: Sequence[str]) -> Iterable[RenderableType]:
     yield Text()
     yield Text(title, style="bold")
     for line in lines:
-        yield Text(f"- {line}")
+        yield Text(f"- {line}", overflow="ignore", no_wrap=no_wrap)
 
 
 def _over_time(report: ColdStartReport) -> Iterable[RenderableType]:

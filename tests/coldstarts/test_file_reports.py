@@ -74,6 +74,19 @@ def test_what_could_not_be_read_is_counted_and_its_greatest_harm_is_said(logs):
     assert f"{MAIL}.log:8" in render_report(found)
 
 
+def test_a_line_that_names_a_place_never_breaks_inside_the_path(tmp_path):
+    """What is printed there is copied into an editor or a shell, also where the path is wider than the screen."""
+    folder = tmp_path / ("a folder with a very long name " * 4).strip() / ("and-one-without-blanks" * 8)
+    folder.mkdir(parents=True)
+    (folder / "orders.log").write_text(
+        f"2025-11-24T16:00:00.000Z {render_start(request_id(1), '1')}"
+        "2025-11-24T16:00:01.000Z REPORT RequestId: 1\tDuration: lots\n"
+    )
+    printed = render_report(report_files([folder]), width=80)
+    assert f"- {folder}/orders.log:2: " in printed
+    assert max(map(len, printed.splitlines())) > 80
+
+
 def test_files_without_a_report_are_a_report_that_says_so(tmp_path):
     (tmp_path / "empty.log").write_text("nothing of Lambda here\n")
     found = report_files([tmp_path / "empty.log"])
