@@ -14,7 +14,6 @@
                     events is written, in text or JSON; `tracing`: X-Ray's header and ids
     runtimes        the interpreters of the host; runtime_directory: what a runtime holds; launch: how it is started
     filesystem      what an environment sees: /var/task, /opt, /var/runtime, /tmp
-    insights        the query language of Logs Insights (a package, no I/O); insights_service: its API
     configuration   what Lambda refuses of a function's configuration; function_urls what a URL's caller gets
     server          puts all of it behind one loopback port, in one process
     control         starts, finds and stops that process from the command line

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serverless_lab import quotas
-from serverless_lab.emulator.insights.values import Double, Figure, Instant, Value
+from serverless_lab.emulator.insights.values import Figure, Instant, Value
 from serverless_lab.report_line import parse
 
 MEGABYTE = 1_000_000
@@ -106,7 +106,7 @@ def _of_platform_line(kind: str, request_id: str, message: str) -> dict[str, Val
         "@memorySize": _bytes(report.memory_size_mb),
         "@maxMemoryUsed": _bytes(report.max_memory_used_mb),
     }
-    found |= {name: Double(value) for name, value in doubles.items() if value is not None}
+    found |= {name: Figure.of_double(float(value)) for name, value in doubles.items() if value is not None}
     texts = {"@xrayTraceId": report.xray_trace_id, "@xraySegmentId": report.xray_segment_id}
     return found | {name: text for name, text in texts.items() if text is not None}
 

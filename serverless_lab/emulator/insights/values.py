@@ -27,12 +27,14 @@ class Figure(float):
         made.text = text
         return made
 
+    @classmethod
+    def of_double(cls, number: float) -> Figure:
+        """As Insights prints the numbers that it finds in Lambda's lines: `15.0`, `1.28E8`.
 
-class Double(float):
-    """A number that Insights finds in Lambda's lines, printed as Java prints a double: `15.0`, `1.28E8`.
-
-    measured: rows of a real query in https://github.com/oslabs-beta/Embr (primary-app/src/app/retrievedData.js).
-    """
+        measured: rows of a real query in https://github.com/oslabs-beta/Embr (primary-app/src/app/retrievedData.js),
+        which are Java's forms of a double.
+        """
+        return cls(_as_java_prints(number))
 
 
 class Instant(int):
@@ -65,8 +67,6 @@ def text_of(value: Value) -> str:
         return value
     if isinstance(value, Figure):
         return value.text
-    if isinstance(value, Double):
-        return _as_java_prints(value)
     if isinstance(value, Instant):
         return instant_text(value)
     assert value is not None
@@ -152,7 +152,7 @@ def _as_java_prints(value: float) -> str:
     """`15.0`, `1.28E8`, `5.0E-4`: the shortest digits that are this double, as Java's Double.toString lays them out."""
     if value == 0:
         return "0.0"
-    sign, digits, exponent = Decimal(float.__repr__(value)).normalize().as_tuple()
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)
     figures = "".join(map(str, digits))
     point = len(figures) + exponent  # digits before the point

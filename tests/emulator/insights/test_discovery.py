@@ -7,7 +7,7 @@ import json
 import pytest
 
 from serverless_lab.emulator.insights.discovery import discovered
-from serverless_lab.emulator.insights.values import Double, sort_key, text_of
+from serverless_lab.emulator.insights.values import Figure, sort_key, text_of
 from tests.emulator.insights.log import COLD, ask, report
 
 
@@ -109,7 +109,7 @@ def test_a_field_that_the_query_made_hides_the_one_of_the_event():
 )
 def test_numbers_found_in_lambdas_lines_are_printed_as_java_prints_them(number: float, printed: str):
     """https://docs.oracle.com/javase/8/docs/api/java/lang/Double.html#toString-double-"""
-    assert text_of(Double(number)) == printed
+    assert Figure.of_double(number).text == printed
 
 
 def test_the_order_of_sort_is_that_of_awss_example():
