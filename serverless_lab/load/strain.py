@@ -1,8 +1,7 @@
 """Whether a run in real time was held up by its own host: then its durations measure the laptop.
 
 An embedded emulator on the wall clock counts how long its functions waited for a CPU. Of anything else on this machine
-the kernel's pressure record says for how long somebody did
-(https://docs.kernel.org/accounting/psi.html); of another machine nothing here tells.
+the kernel's pressure record says for how long somebody did; of another machine nothing here tells.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-PRESSURE = Path("/proc/pressure/cpu")
+from serverless_lab.pressure import waited_us
 
 FUNCTIONS, HOST = "functions", "host"
 
@@ -44,7 +42,7 @@ def watch(status: Callable[[], Mapping[str, Any]], *, same_host: bool) -> Callab
         status: what an embedded emulator says of itself; empty where there is none.
         same_host: whether what is loaded runs on this machine.
     """
-    before, before_us, began = status().get("strain"), _waited_us() if same_host else None, time.monotonic()
+    before, before_us, began = status().get("strain"), waited_us() if same_host else None, time.monotonic()
 
     def end() -> Strain | None:
         after = status().get("strain")
@@ -52,7 +50,7 @@ def watch(status: Callable[[], Mapping[str, Any]], *, same_host: bool) -> Callab
             executed_ms = after["executed_ms"] - before["executed_ms"]
             waited_ms = after["waited_ms"] - before["waited_ms"]
             return Strain(FUNCTIONS, min(waited_ms / executed_ms, 1.0)) if executed_ms > 0 else None
-        after_us = _waited_us()
+        after_us = waited_us()
         if before_us is None or after_us is None:
             return None
         return Strain(HOST, min((after_us - before_us) / 1e6 / max(time.monotonic() - began, 1e-3), 1.0))
@@ -66,12 +64,3 @@ def note_of(manifest: Mapping[str, Any]) -> str | None:
     if not strain or manifest.get("clock") == "virtual" or strain["share"] < WARN_FROM_SHARE[strain["of"]]:
         return None
     return NOTES[strain["of"]].format(share=f"{strain['share'] * 100:.0f} %")
-
-
-def _waited_us() -> int | None:
-    """For how many µs since the host started somebody waited for a CPU; None where the kernel keeps no record."""
-    try:
-        some = PRESSURE.read_text().splitlines()[0]
-        return int(some.rpartition("total=")[2])
-    except (OSError, ValueError, IndexError):
-        return None

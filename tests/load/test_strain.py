@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from serverless_lab import pressure
 from serverless_lab.load import strain
 from serverless_lab.load.strain import FUNCTIONS, HOST, Strain, note_of, watch
 
@@ -30,7 +31,7 @@ def test_an_emulator_that_ran_nothing_tells_nothing():
 
 def test_of_other_targets_on_this_host_the_kernels_record_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     record = tmp_path / "cpu"
-    monkeypatch.setattr(strain, "PRESSURE", record)
+    monkeypatch.setattr(pressure, "RECORD", record)
     clock = iter([100.0, 110.0])
     monkeypatch.setattr(strain.time, "monotonic", lambda: next(clock))
     record.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\nfull avg10=0.00 total=0\n")
@@ -44,7 +45,7 @@ def test_of_another_machine_nothing_tells():
 
 
 def test_a_kernel_without_a_record_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(strain, "PRESSURE", tmp_path / "none")
+    monkeypatch.setattr(pressure, "RECORD", tmp_path / "none")
     assert watch(dict, same_host=True)() is None
 
 
