@@ -372,16 +372,23 @@ class RuntimeProcess:
             self._answer_to = None
 
     def _read_output(self) -> None:
-        for _ in range(_READS_AT_ONCE):
-            if not (chunk := _read_some(self._output_fd)):
-                return
-            self.output.write(chunk)
+        self._read(self._output_fd, self.output.write)
 
     def _read_frames(self) -> None:
+        self._read(self._frames_fd, self.output.write_frames)
+
+    def _read(self, fd: int, take: Callable[[bytes], None]) -> None:
         for _ in range(_READS_AT_ONCE):
-            if not (chunk := _read_some(self._frames_fd)):
+            try:
+                chunk = os.read(fd, 1 << 16)
+            except BlockingIOError:
                 return
-            self.output.write_frames(chunk)
+            if not chunk:
+                # A function may close its stdout and go on: a pipe at its end would end every wait at once.
+                with contextlib.suppress(KeyError):
+                    self._poll.unregister(fd)
+                return
+            take(chunk)
 
     def _take_frame(self, frame_type: int, number: int, payload: bytes) -> None:
         if frame_type == BOOT_FRAME:
@@ -407,11 +414,15 @@ class RuntimeProcess:
     def _tell_remaining_time(self) -> None:
         try:
             questions = self._asked.recv(64)
-            self._asked.send(struct.pack(">d", self.remaining_ms()) * len(questions))
+        except BlockingIOError:
+            return
         except OSError:
-            return  # it has ended, or reads no answers
+            questions = b""
         if not questions:
-            self._poll.unregister(self._asked.fileno())
+            self._poll.unregister(self._asked.fileno())  # nobody asks any more
+            return
+        with contextlib.suppress(OSError):  # it has ended, or reads no answers
+            self._asked.send(struct.pack(">d", self.remaining_ms()) * len(questions))
 
 
 def _pipe(ours: contextlib.ExitStack, its: contextlib.ExitStack) -> tuple[int, int]:
@@ -426,13 +437,6 @@ def _pipe(ours: contextlib.ExitStack, its: contextlib.ExitStack) -> tuple[int, i
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-
-
-def _read_some(fd: int) -> bytes:
-    try:
-        return os.read(fd, 1 << 16)
-    except BlockingIOError:
-        return b""
 
 
 def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
