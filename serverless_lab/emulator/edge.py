@@ -171,7 +171,7 @@ class Edge:
             with meter.service(service_latency_ms(signed[2].decode())):
                 yield
             return
-        with self._clock.calling(actor_id) as callee:
+        with self._clock.calling(meter, actor_id) as callee:
             edge.actor, edge.on_end = callee, lambda actor: None
             yield
 
