@@ -167,12 +167,34 @@ class Adapter:
         self, func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float
     ) -> dict[str, Any]:
         edge = edge_request.get()
-        first = edge is not None and not edge.invoked
-        if edge is not None and first:
-            edge.invoked = True
-            if edge.invoke_api and edge.function_request_id is not None:
-                request_id = edge.function_request_id
-            edge.function_request_id = request_id
+        direct = edge if edge is not None and not edge.invoked else None
+        carrier = carried_actor.get()
+        actor = (None if direct is None else direct.actor) or carrier or self.clock.enter()
+        try:
+            if direct is None:
+                return self._carry(func, config, event, request_id, None, actor)
+            direct.invoked = True
+            if direct.invoke_api and direct.function_request_id is not None:
+                request_id = direct.function_request_id
+            direct.function_request_id = request_id
+            return self._carry(func, config, event, request_id, direct, actor)
+        finally:
+            # Whatever became of it: an actor that nobody lets go would hold time for ever.
+            if direct is not None:
+                direct.ended(actor)
+            elif actor is not carrier:
+                actor.leave()
+
+    def _carry(
+        self,
+        func: dict[str, Any],
+        config: dict[str, Any],
+        event: Any,
+        request_id: str,
+        direct: EdgeRequest | None,
+        actor: Actor,
+    ) -> dict[str, Any]:
+        """The answer to an invocation: `direct` is the request that it answers itself, if any."""
         func, config = self._versions.serving(func, config)
         try:
             version, settings = self._function(func, config)
@@ -181,11 +203,7 @@ class Adapter:
         except BadInput as problem:
             return _failed("InvalidZipFileException", problem.message)
         self._read_reserved_concurrency()
-        direct = edge if edge is not None and first else None
         invoke = direct if direct is not None and direct.invoke_api else None
-        carrier = carried_actor.get()
-        own = None if direct is None else direct.actor
-        actor = own or carrier or self.clock.enter()
         request = InvokeRequest(
             request_id=request_id,
             payload=_event_bytes(event, None if invoke is None or config.get("DurableConfig") else invoke.payload),
@@ -204,24 +222,19 @@ class Adapter:
                 request,
                 lambda chosen_id: self._environment(chosen_id, settings),
                 actor,
-                synchronous=edge is not None and first and (edge.raw_payload or not edge.invoke_api),
+                synchronous=direct is not None and (direct.raw_payload or not direct.invoke_api),
             )
         except OSError as problem:
             # The host has no room for another environment: its disk is full, or its processes or descriptors are many.
             message = f"RequestId: {request_id} Error: the environment cannot be started: {problem}"
             return _failed("Sandbox.Failure", message)
-        finally:
-            if edge is not None and first:
-                edge.ended(actor)
-            elif actor is not carrier:
-                actor.leave()
         if isinstance(carried, ThrottleReason):
             return _throttled(carried)
-        if edge is not None and first:
-            edge.environment_id = carried.environment_id
-            edge.executed_version = version.version
+        if direct is not None:
+            direct.environment_id = carried.environment_id
+            direct.executed_version = version.version
         outcome = carried.outcome
-        raw = edge is not None and first and edge.raw_payload
+        raw = direct is not None and direct.raw_payload
         result: dict[str, Any] = {"body": outcome.payload if raw else _parsed(outcome.payload)}
         result["log"] = outcome.tail.decode("utf-8", "replace")
         if outcome.function_error is not None:

@@ -194,3 +194,16 @@ def log_or_empty(emulator: Emulator, name: str) -> list[tuple[str, str]]:
         return emulator.log(name)
     except emulator.client("logs").exceptions.ResourceNotFoundException:
         return []
+
+
+def test_a_function_that_cannot_run_here_does_not_hold_time(emulator):
+    """Its request is answered without an environment, and whoever let time wait for it lets it go on."""
+    url = rest_api(emulator, emulator.create("sources-ruby", "", Runtime="ruby3.4"))
+    assert get(f"{url}/anything")[0] == 502
+    assert emulator.invoke("sources-ruby").function_error == "Unhandled"
+
+    def nobody_is_active() -> bool:
+        with urllib.request.urlopen(f"{emulator.url}/_lab/clock", timeout=30) as answer:
+            return json.load(answer)["actors"]["active"] == 0
+
+    wait_for(nobody_is_active)
