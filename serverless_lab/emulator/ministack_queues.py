@@ -36,6 +36,7 @@ class QueueReader:
             self._delete(self._handled)
             self._handled = set()
         if queue is None or not is_alive(self._mapping):
+            self._batch = None  # its messages become visible again
             return
         config = MappingConfig.of(self._mapping)
         while self._has_room(config, now_ms):
@@ -89,20 +90,29 @@ class QueueReader:
 
     def _invoke(self, batch: GatheredBatch, actor: Actor, attempt: int) -> None:
         """Carry a batch; a throttled one is offered again until its messages are visible to others."""
-        func, handled = function_of(self._mapping), set[str]()
-        if func is not None:
-            # The handle that this batch was given: a message that was received again meanwhile has another.
-            handles = {message["id"]: event["receiptHandle"] for message, event in batch.items}
-            sent = {"Records": [event for _, event in batch.items]}
-            answer = invoke_for(actor, self._tools.new_request_id(), func, sent)
-            if answer.ending is Ending.THROTTLED and self._retry_throttled(batch, actor, attempt):
-                return
-            failed = failed_items(MappingConfig.of(self._mapping), answer, list(handles))
-            handled = {handle for message_id, handle in handles.items() if message_id not in failed}
-        with self._tools.lock:
-            self._handled |= handled
-            self._in_work -= 1
-        self._tools.look_at(self._mapping["UUID"], actor.at_ms)
+        handled: set[str] | None = set()
+        try:
+            handled = self._offer(batch, actor, attempt)
+        finally:
+            if handled is not None:
+                with self._tools.lock:
+                    self._handled |= handled
+                    self._in_work -= 1
+                self._tools.look_at(self._mapping["UUID"], actor.at_ms)
+
+    def _offer(self, batch: GatheredBatch, actor: Actor, attempt: int) -> set[str] | None:
+        """Receipt handles of the messages that the function handled; None when the batch is offered again later."""
+        func = function_of(self._mapping)
+        if func is None:
+            return set()
+        # The handle that this batch was given: a message that was received again meanwhile has another.
+        handles = {message["id"]: event["receiptHandle"] for message, event in batch.items}
+        sent = {"Records": [event for _, event in batch.items]}
+        answer = invoke_for(actor, self._tools.new_request_id(), func, sent)
+        if answer.ending is Ending.THROTTLED and self._retry_throttled(batch, actor, attempt):
+            return None
+        failed = failed_items(MappingConfig.of(self._mapping), answer, list(handles))
+        return {handle for message_id, handle in handles.items() if message_id not in failed}
 
     def _retry_throttled(self, batch: GatheredBatch, actor: Actor, attempt: int) -> bool:
         delay_ms = quotas.SQS_THROTTLED_RETRY_FIRST_MS * 2.0 ** (attempt - 1)

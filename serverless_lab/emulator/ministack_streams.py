@@ -131,10 +131,17 @@ class StreamReader:
         return records, places
 
     def _invoke(self, lane: Lane, batch: StreamBatch, actor: Actor) -> None:
-        func, request_id = function_of(self._mapping), self._tools.new_request_id()
-        event = {"Records": [record.event for record in batch.records]}
-        answer = Answer(Ending.THROTTLED) if func is None else invoke_for(actor, request_id, func, event)
-        now_ms = actor.at_ms
+        request_id = self._tools.new_request_id()
+        answer = Answer(Ending.THROTTLED)  # what cannot be invoked is tried again, as a function that is gone
+        try:
+            func = function_of(self._mapping)
+            if func is not None:
+                event = {"Records": [record.event for record in batch.records]}
+                answer = invoke_for(actor, request_id, func, event)
+        finally:
+            self._end(lane, batch, answer, request_id, actor.at_ms)
+
+    def _end(self, lane: Lane, batch: StreamBatch, answer: Answer, request_id: str, now_ms: float) -> None:
         with self._tools.lock:
             config = MappingConfig.of(self._mapping)
             self._mapping["LastProcessingResult"] = SUCCEEDED if answer.ending is Ending.SUCCEEDED else FAILED
