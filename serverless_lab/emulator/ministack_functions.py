@@ -1,4 +1,4 @@
-"""Functions as MiniStack creates them, and their URLs. The fourth module that knows it.
+"""Functions as MiniStack creates them, and their URLs.
 
 * `lambda_svc._create_function`, `_update_config` and CloudFormation's `AWS::Lambda::Function`: what Lambda refuses is
   refused (`configuration`), where MiniStack takes anything;

@@ -1,7 +1,5 @@
 """MiniStack's CloudWatch Logs: how events get into it, and our Logs Insights in front of it.
 
-The third module that knows MiniStack.
-
 MiniStack's own queries pass over `stats` and every filter they do not know; so `cloudwatch_logs.handle_request`, which
 all requests to the service go through, is replaced by one that answers queries from `insights_service`.
 """

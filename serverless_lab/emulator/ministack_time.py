@@ -1,7 +1,7 @@
 """MiniStack in virtual time: its dates, pollers and schedules follow the clock.
 
 * The services' `time` is one that tells virtual calendar time, so dates, TTLs and visibility timeouts do.
-* Threads that MiniStack starts to carry something on (an asynchronous invoke, a notification, a batch) become actors at
+* Threads that MiniStack starts to carry something on (a notification, a batch of a Kinesis stream) become actors at
   the moment they are started: virtual time cannot pass the thing they are about to do.
 * Kinesis mappings are polled when something was written, at the pace Lambda polls, instead of by a loop. (Queues and
   DynamoDB streams: `ministack_sources`.)
