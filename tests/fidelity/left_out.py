@@ -49,7 +49,7 @@ LEFT_OUT: list[Behaviour] = [
         "An environment has a machine of its own, whose kernel runs out of memory.",
         source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
         grade=Grade.ASSUMED,
-        differs="its memory is watched (docs/decisions/0005-memory.md): it may use some megabytes more for a moment, "
+        differs="its memory is watched (docs/decisions/0007-memory.md): it may use some megabytes more for a moment, "
         "and what it does between invocations counts when the next one ends",
     ),
     Behaviour(
