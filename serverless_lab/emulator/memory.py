@@ -31,6 +31,9 @@ COST_SHARE = 20
 
 THREAD_STACK_BYTES = 8 * MEGABYTE
 
+OOM_SCORE = 1000
+"""Of an environment's processes: a host that is out of memory ends them first. Children inherit it."""
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -110,7 +113,7 @@ def restrain(pid: int, limit_mb: int) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
         try:
-            os.write(descriptor, b"1000")
+            os.write(descriptor, str(OOM_SCORE).encode())
         finally:
             os.close(descriptor)
 

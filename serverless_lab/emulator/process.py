@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from serverless_lab.emulator import orphans
 from serverless_lab.emulator.filesystem import FileSystem, Stage
 from serverless_lab.emulator.launch import Launch
-from serverless_lab.emulator.memory import MemoryWatch, restrain, with_descendants
+from serverless_lab.emulator.memory import MemoryWatch, restrain
 from serverless_lab.emulator.output import (
     BOOT_FRAME,
     NOT_STARTED_FRAME,
@@ -104,9 +105,9 @@ _SIGNAL_NAMES: dict[int, str] = {
 
 
 class GroupGuard(Protocol):
-    """Told of every process group, so that none outlives the emulator."""
+    """Told of every process group and the address its Runtime API has, so that nothing of it outlives the emulator."""
 
-    def add(self, group: int) -> None: ...
+    def add(self, group: int, address: str) -> None: ...
 
     def remove(self, group: int) -> None: ...
 
@@ -160,7 +161,7 @@ class RuntimeProcess:
             self._listener.bind(("127.0.0.1", 0))
             self._listener.listen(8)
             self._listener.setblocking(False)
-            port = self._listener.getsockname()[1]
+            self._address = f"127.0.0.1:{self._listener.getsockname()[1]}"
             self._asked, asking = socket.socketpair()
             ours.callback(self._asked.close)
             its.callback(asking.close)
@@ -185,7 +186,7 @@ class RuntimeProcess:
                 pass_fds=(frames_write, asking.fileno(), *file_system.descriptors()),
                 env={
                     **variables,
-                    "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+                    orphans.ADDRESS_VARIABLE: self._address,
                     "_LAMBDA_TELEMETRY_LOG_FD": str(frames_write),
                 },
                 cwd=file_system.task_root,
@@ -195,7 +196,8 @@ class RuntimeProcess:
             self._pid_fd = os.pidfd_open(self._process.pid)
             ours.pop_all()
         self.pid = self._process.pid
-        guard.add(self.pid)
+        orphans.begin(self.pid)
+        guard.add(self.pid, self._address)
         if niceness:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
@@ -299,18 +301,19 @@ class RuntimeProcess:
     def kill(self) -> None:
         """End its whole process group at once and let go of everything; a second call does nothing.
 
-        A child that has left the group for a session of its own is ended too, while it still is a descendant.
+        What has left the group for a session of its own is ended too.
         """
         if not self._open:
             return
         self._open = False
-        descendants = with_descendants(self.pid)[1:]
+        descendants = orphans.descendants(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         for pid in descendants:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        orphans.end(self.pid, self._address, descendants)
         self._guard.remove(self.pid)
         self.flush()
         for connection, _ in list(self._connections.values()):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from serverless_lab import __version__
-from serverless_lab.emulator import runtime_directory
+from serverless_lab.emulator import orphans, runtime_directory
 from serverless_lab.emulator.clock import Clock, VirtualClock, WallClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import RuntimeSettings
@@ -60,6 +60,7 @@ def serve(
     ministack.configure(port)
     work = Path(tempfile.mkdtemp(prefix="emulator-", dir=_work_directory()))
     guard = Guard(work)
+    orphans.adopt()
     try:
         _serve(
             listener,
@@ -74,6 +75,7 @@ def serve(
         )
     finally:
         guard.close()
+        orphans.end_all()
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -153,6 +155,7 @@ def _serve(
         # The guard ends every process that is left, in use or not, and removes the working folder.
         try:
             guard.close()
+            orphans.end_all()
         finally:
             os._exit(0)
 

@@ -234,13 +234,63 @@ def test_a_child_in_a_session_of_its_own_ends_with_its_environment(emulator: Emu
     """
     name = emulator.create("own-session", code, Timeout=60)
     assert emulator.invoke(name).body["errorType"] == "Runtime.OutOfMemory"
+    assert ended(emulator, name)
+
+
+def ended(emulator: Emulator, name: str) -> bool:
+    """Whether the process whose number the function printed before the word `sleeps` ends."""
     (said,) = [message for _, message in emulator.log(name) if message.endswith(" sleeps\n")]
     try:
         sleeping = os.pidfd_open(int(said.split()[0]))
     except ProcessLookupError:
-        return
-    assert select.select([sleeping], [], [], 30)[0], "it goes on"
-    os.close(sleeping)
+        return True
+    try:
+        return bool(select.select([sleeping], [], [], 30)[0])
+    finally:
+        os.close(sleeping)
+
+
+def test_a_child_whose_parent_exits_at_once_ends_with_it(emulator: Emulator):
+    """It is in a session of its own, and nothing leads to it from a process that is gone."""
+    code = """
+        import os, subprocess
+        def handler(event, context):
+            print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, "sleeps", flush=True)
+            os._exit(1)
+    """
+    name = emulator.create("leaves-a-child", code)
+    assert emulator.invoke(name).body["errorType"] == "Runtime.ExitError"
+    assert ended(emulator, name)
+
+
+def test_a_daemon_ends_with_its_environment(emulator: Emulator):
+    """Its parent has ended on purpose, so it descends from nobody; it stays as long as its environment does."""
+    code = """
+        import os
+        def handler(event, context):
+            global daemon
+            if event == "exit":
+                os._exit(1)
+            if event == "look":
+                return os.path.exists(f"/proc/{daemon}")
+            read, write = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if (started := os.fork()) == 0:
+                    os.execv("/bin/sleep", ["sleep", "600"])
+                os.write(write, str(started).encode())
+                os._exit(0)
+            os.wait()
+            daemon = int(os.read(read, 20))
+            print(daemon, "sleeps")
+    """
+    name = emulator.create("daemon", code)
+    assert emulator.invoke(name).function_error is None
+    other = emulator.create("other-daemon", code)
+    assert emulator.invoke(other, "exit").function_error is not None
+    assert emulator.invoke(name, "look").body is True
+    assert emulator.invoke(name, "exit").function_error is not None
+    assert ended(emulator, name)
 
 
 def test_a_host_that_has_no_room_for_an_environment_is_told_and_recovers(emulator: Emulator):

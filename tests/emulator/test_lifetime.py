@@ -102,7 +102,8 @@ def test_a_killed_emulator_leaves_no_process_behind_and_the_next_one_starts(proj
         def handler(event, context):
             if event == "pid":
                 child = subprocess.Popen(["sleep", "1000"])
-                return [os.getpid(), child.pid]
+                own_session = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+                return [os.getpid(), child.pid, own_session.pid]
             while True:
                 pass
     """
