@@ -45,6 +45,7 @@ PAYLOAD_MAX_BYTES = 6 * 1024 * 1024  # request and response of a synchronous inv
 DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES = 250 * 1024 * 1024  # code and layers together
 PAYLOAD_ASYNC_MAX_BYTES = 1024 * 1024  # request of an asynchronous invoke
 PROCESSES_AND_THREADS_MAX = 1_024
+FILE_DESCRIPTORS_MAX = 1_024
 LOG_EVENT_MAX_BYTES = 256 * 1024  # of a line that a function writes; longer ones are cut
 
 # measured: the message of Function.ResponseSizeTooLarge names it, and just so many bytes pass

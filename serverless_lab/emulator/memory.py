@@ -103,10 +103,16 @@ class MemoryWatch:
 
 
 def restrain(pid: int, limit_mb: int) -> None:
-    """What holds even when nobody looks: a bound on what the process can ask for, and it is the first to be ended.
+    """What holds even when nobody looks: bounds on what the process can ask for, and it is the first to be ended.
 
-    The bound leaves room for the stacks of as many threads as Lambda allows, which are asked for and never filled.
+    The bound of memory leaves room for the stacks of as many threads as Lambda allows, which are asked for and never
+    filled.
     """
+    with contextlib.suppress(OSError, ValueError):
+        _, hosts = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        most = quotas.FILE_DESCRIPTORS_MAX
+        files = most if hosts == resource.RLIM_INFINITY else min(most, hosts)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))
     with contextlib.suppress(OSError, ValueError):
         bound = limit_mb * MEGABYTE + quotas.PROCESSES_AND_THREADS_MAX * THREAD_STACK_BYTES
         resource.prlimit(pid, resource.RLIMIT_DATA, (bound, bound))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -291,6 +292,28 @@ def test_a_daemon_ends_with_its_environment(emulator: Emulator):
     assert emulator.invoke(name, "look").body is True
     assert emulator.invoke(name, "exit").function_error is not None
     assert ended(emulator, name)
+
+
+def test_a_function_has_1024_file_descriptors(emulator: Emulator):
+    """documented: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+
+    One that forgets to close fails here as it would there, whatever this host allows.
+    """
+    code = """
+        import resource
+        held = []
+        def handler(event, context):
+            try:
+                while True:
+                    held.append(open("/dev/null"))
+            except OSError as problem:
+                count = len(held)
+                held.clear()
+                return [problem.errno, count, resource.getrlimit(resource.RLIMIT_NOFILE)]
+    """
+    error, count, limits = emulator.invoke(emulator.create("many-files", code)).body
+    assert (error, limits) == (errno.EMFILE, [1024, 1024])
+    assert 980 < count < 1024
 
 
 def test_a_host_that_has_no_room_for_an_environment_is_told_and_recovers(emulator: Emulator):
