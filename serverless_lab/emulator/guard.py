@@ -64,9 +64,9 @@ def watch(work: str) -> None:
         else:
             groups.pop(int(group), None)
     ended_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    for number in groups:
+    for leader in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(number, signal.SIGKILL)
+            os.killpg(leader, signal.SIGKILL)
     if groups:
         _end_strays({f"AWS_LAMBDA_RUNTIME_API={address}".encode() for address in groups.values()}, ended_s)
     shutil.rmtree(work, ignore_errors=True)
