@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test lint format bench soak lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ format: $(STAMP)  ## let ruff write the layout
 
 bench: $(STAMP)  ## benchmarks, each beside a peer measured in the same run
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(STAMP)  ## 15 minutes of functions that crash, hang, leak and fork on the emulator; SOAK_SECONDS=300 SEED=7 for others
+	$(BIN)/python -m tests.soak --seconds $(or $(SOAK_SECONDS),900) $(if $(SEED),--seed $(SEED))
 
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/python -m pip install --quiet uv
