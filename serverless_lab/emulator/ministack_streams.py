@@ -51,8 +51,10 @@ class StreamReader:
             return
         config = MappingConfig.of(self._mapping)
         self._have_lanes(config.lanes)
+        dealt = len(self._lanes) == config.lanes
         for number, lane in enumerate(self._lanes):
-            self._advance(number, lane, config, now_ms)
+            if dealt or lane.waiting:  # else it comes to rest, until the records are dealt anew
+                self._advance(number, lane, config, now_ms)
 
     def _table(self) -> str | None:
         """The table's name, while the stream is its latest."""
@@ -102,12 +104,12 @@ class StreamReader:
 
         table = self._table()
         start = max(self._positions[number], dynamodb.stream_start_position(table))
-        look_ahead = LOOK_AHEAD if config.lanes > 1 or self._mapping.get("FilterCriteria") else config.batch_size
+        look_ahead = LOOK_AHEAD if len(self._lanes) > 1 or self._mapping.get("FilterCriteria") else config.batch_size
         events = dynamodb.stream_records_since(table, start, look_ahead)
         mine = [
             (start + offset, event)
             for offset, event in enumerate(events)
-            if lane_of(event["dynamodb"]["Keys"], config.lanes) == number
+            if lane_of(event["dynamodb"]["Keys"], len(self._lanes)) == number
         ]
         kept = {id(event) for event in filtered([event for _, event in mine], self._mapping)}
         if not kept:

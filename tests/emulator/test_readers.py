@@ -60,3 +60,18 @@ def test_a_stream_offers_a_batch_again_that_could_not_be_carried(tools, looks, m
     assert not lane.busy
     assert [waiting.records for waiting in lane.waiting] == [batch.records]
     assert looks == ["m2"]
+
+
+def test_a_lane_takes_nothing_new_until_the_records_are_dealt_anew(tools, monkeypatch):
+    """Under another ParallelizationFactor they belong to other lanes: one that read on would pass over them."""
+    reader = StreamReader({"UUID": "m3", "EventSourceArn": "t/stream/s", "ParallelizationFactor": 1}, tools)
+    reader._lanes, reader._positions = [Lane(busy=True), Lane()], [7, 3]
+    monkeypatch.setattr(reader, "_table", lambda: "t")
+    monkeypatch.setattr(ministack_streams, "is_alive", lambda mapping: True)
+    taken: list[int] = []
+    monkeypatch.setattr(reader, "_advance", lambda number, *rest: taken.append(number))
+    reader.look(0.0)
+    assert taken == []
+    reader._lanes[0].busy = False
+    reader.look(0.0)
+    assert (taken, reader._positions) == ([0], [3])
