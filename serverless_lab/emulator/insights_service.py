@@ -13,7 +13,7 @@ import datetime
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -52,8 +52,11 @@ class Log(Protocol):
         """When the log group was created; None where there is none."""
         ...
 
-    def events(self, groups: Sequence[str], start_ms: int, end_ms: int) -> list[LogEvent]:
-        """The events of the range, both ends included, in the order they were taken in."""
+    def events(self, groups: Sequence[str], start_ms: int, end_ms: int) -> Iterable[LogEvent]:
+        """The events of the range, both ends included, in the order they were taken in.
+
+        Those of the moment of the call, which returns soon; it is another thread that goes through them.
+        """
         ...
 
 
@@ -128,7 +131,7 @@ class Insights:
         return {"queryId": found.id}
 
     def _work(
-        self, found: _Query, query: syntax.Query, events: list[LogEvent], scope: Scope, limit: int | None
+        self, found: _Query, query: syntax.Query, events: Iterable[LogEvent], scope: Scope, limit: int | None
     ) -> None:
         if found.stop.is_set():
             return

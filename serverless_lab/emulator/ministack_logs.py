@@ -35,29 +35,36 @@ class MiniStackLog:
         found = self._groups.get(group)
         return None if found is None else int(found["creationTime"])
 
-    def events(self, groups: Sequence[str], start_ms: int, end_ms: int) -> list[LogEvent]:
-        found = [event for group in groups for event in self._of_group(group, start_ms, end_ms)]
-        return sorted(found, key=lambda event: event.ingestion_ms)
+    def events(self, groups: Sequence[str], start_ms: int, end_ms: int) -> Iterable[LogEvent]:
+        # Which events there are is settled now, in the account of the request; what they are, by whoever reads them.
+        kept = [
+            (group, stream, self._kept(group, stream, start_ms, end_ms))
+            for group in groups
+            for stream in list((self._groups.get(group) or {}).get("streams") or ())
+        ]
+        return self._in_order(kept)
 
     def event_at(self, pointer: str) -> LogEvent | None:
         """The event of a row's @ptr; None where the pointer is none of ours or its event is gone."""
         try:
             group, stream, at_ms, number = json.loads(base64.b64decode(pointer, validate=True))
-            events = self._of_stream(group, stream, int(at_ms), int(at_ms))
+            events = self._of_stream(group, stream, self._kept(group, stream, int(at_ms), int(at_ms)))
             return next((event for at, event in enumerate(events) if at == number), None)
         except (binascii.Error, ValueError, TypeError):
             return None
 
-    def _of_group(self, group: str, start_ms: int, end_ms: int) -> Iterator[LogEvent]:
-        for stream in list((self._groups.get(group) or {}).get("streams") or ()):
-            yield from self._of_stream(group, stream, start_ms, end_ms)
+    def _in_order(self, kept: list[tuple[str, str, list[dict[str, Any]]]]) -> Iterator[LogEvent]:
+        found = [event for group, stream, events in kept for event in self._of_stream(group, stream, events)]
+        yield from sorted(found, key=lambda event: event.ingestion_ms)
 
-    def _of_stream(self, group: str, stream: str, start_ms: int, end_ms: int) -> Iterator[LogEvent]:
+    def _kept(self, group: str, stream: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         kept = ((self._groups.get(group) or {}).get("streams") or {}).get(stream)
         events = list(kept["events"]) if kept else []  # in order of time, and another thread may append
-        first = bisect_left(events, start_ms, key=_timestamp)
+        return events[bisect_left(events, start_ms, key=_timestamp) : bisect_right(events, end_ms, key=_timestamp)]
+
+    def _of_stream(self, group: str, stream: str, events: Iterable[dict[str, Any]]) -> Iterator[LogEvent]:
         last, number = None, 0
-        for event in events[first : bisect_right(events, end_ms, key=_timestamp)]:
+        for event in events:
             at_ms = _timestamp(event)
             number = number + 1 if at_ms == last else 0
             last = at_ms
