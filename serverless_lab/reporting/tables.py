@@ -6,6 +6,7 @@ Sense does not hang on colour. Rich is imported only when a table is drawn, so l
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,19 @@ def print_report(report: ColdStartReport, console: Console, judgement: Judgement
     from rich.text import Text
 
     for part in parts(report, judgement):
-        # `print` copies a text and forgets how it is to be broken.
-        overflow, no_wrap = (part.overflow, part.no_wrap) if isinstance(part, Text) else (None, None)
-        console.print(part, highlight=False, crop=False, overflow=overflow, no_wrap=no_wrap)
+        if isinstance(part, Text) and part.overflow == "ignore":
+            # Rich breaks a word that is wider than the screen, or, told not to, nothing at all.
+            lines = [part.plain] if part.no_wrap else _between_words(part.plain, console.width)
+            for line in lines:
+                console.print(
+                    Text(line, style=part.style), highlight=False, crop=False, overflow="ignore", no_wrap=True
+                )
+        else:
+            console.print(part, highlight=False)
+
+
+def _between_words(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def sparkline(values: Sequence[int], width: int = SPARKLINE_WIDTH) -> str:
