@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from serverless_lab.cli.confirm import Yes, confirm_change
 from serverless_lab.cli.options import (
     AsJson,
     Parameters,
@@ -22,13 +22,9 @@ from serverless_lab.cli.options import (
     say,
     stderr_console,
 )
-from serverless_lab.errors import BadInput, NothingDeployed, TemplateError
+from serverless_lab.errors import NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
 
-if TYPE_CHECKING:
-    from serverless_lab.targets.base import Target
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before changing an AWS account.")]
 TEMPLATES = ("template.yaml", "template.yml", "template.json")
 
 
@@ -98,8 +94,7 @@ def run_deploy(
     checked = read_template(path)
     checked.artifacts(checked.parameter_values(parameters))
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
-    if name == "aws":
-        _confirm_account(target, f"deploy stack {stack_name}", yes)
+    confirm_change(target, f"deploy stack {stack_name}", yes=yes)
     with StackProgress(stderr_console(), quiet=quiet) as view:
         result = deploy_stack(
             target,
@@ -172,8 +167,7 @@ def destroy(
         if as_json:
             print_json({"stack_name": stack_name, "existed": False})
         return
-    if target.name == "aws":
-        _confirm_account(target, f"delete stack {stack_name} and all its data", yes)
+    confirm_change(target, f"delete stack {stack_name} and all its data", yes=yes)
     with StackProgress(stderr_console(), quiet=as_json) as view:
         removal = destroy_stack(target, stack_name, on_event=view.event, on_step=view.step)
     if mine:
@@ -215,12 +209,3 @@ def _runtime_notes(deployment: Deployment) -> list[str]:
     runtimes = Runtimes(virtual=True, tell=say)
     found = [runtimes.get(name) for name in sorted({function.runtime for function in deployment.functions})]
     return [runtime.problem or runtime.note for runtime in found if runtime.problem or runtime.note]
-
-
-def _confirm_account(target: Target, what: str, yes: bool) -> None:
-    say(f"account {target.account_id()}, region {target.region}: {what}")
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise BadInput("not confirmed: this would change an AWS account", hint="add --yes")
-    typer.confirm("Go on?", abort=True, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
 from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed
 from serverless_lab.project import Deployment, Project
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from serverless_lab.load.runner import LoadProgress, LoadResult
     from serverless_lab.scenario import Scenario
+    from serverless_lab.targets.base import Target
 
 ScenarioName = Annotated[
     str | None, typer.Option("--scenario", help="A scenario's name, or the path of one's YAML file.")
@@ -46,6 +48,7 @@ def load(
     web_port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port.")] = 8089,
     force: Force = False,
     profile: Profile = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Send a scenario's requests to the deployed API.
@@ -75,6 +78,7 @@ def load(
         web_port=web_port,
         force=force,
         profile=profile,
+        yes=yes,
         quiet=as_json,
     )
     if as_json:
@@ -130,22 +134,37 @@ def run_scenario(
     web_port: int = 8089,
     force: bool = False,
     profile: str | None = None,
+    yes: bool = False,
     quiet: bool = False,
 ) -> LoadResult:
     """Send it and remember the run."""
+    from serverless_lab.cli.confirm import confirm_load
     from serverless_lab.cli.context import living_deployment
     from serverless_lab.load.runner import run_load, run_locustfile
     from serverless_lab.scenario import load_scenario, with_request
 
     chosen = None if scenario is None else load_scenario(scenario, project.directory)
+    if chosen is not None and request is not None:
+        chosen = with_request(chosen, request)
     deployment: Deployment | None = None
+    target: Target | None = None
     if url is None:
-        deployment, _ = living_deployment(project, profile=profile)
+        deployment, target = living_deployment(project, profile=profile)
         url = deployment.api_url
         if url is None:
             raise NothingDeployed(
                 f"stack `{deployment.stack_name}` has no API to send to", hint="name a URL: --url http://127.0.0.1:…"
             )
+    confirm_load(
+        target,
+        chosen,
+        url=url,
+        seed=seed,
+        locustfile=None if locustfile is None else locustfile.name,
+        users=users,
+        run_time_s=run_time,
+        yes=yes,
+    )
     if chosen is None:
         assert locustfile is not None
         with new_run(project, locustfile.stem) as folder:
@@ -161,8 +180,6 @@ def run_scenario(
                 web_port=web_port,
             )
     else:
-        if request is not None:
-            chosen = with_request(chosen, request)
         if deployment is not None and deployment.target == "local":
             check_memory(project, chosen, seed, force)
         with new_run(project, chosen.name) as folder, ProgressLine(chosen.name, quiet) as line:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from serverless_lab.cli.deploy import Yes, run_deploy
+from serverless_lab.cli.confirm import Yes
+from serverless_lab.cli.deploy import run_deploy
 from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, check_finished, run_scenario, tell
 from serverless_lab.cli.options import (
     AsJson,
@@ -65,6 +66,7 @@ def run_all(
         processes=processes,
         force=force,
         profile=profile,
+        yes=yes,
         quiet=as_json,
     )
     if not as_json:
