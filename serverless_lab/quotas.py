@@ -67,6 +67,10 @@ EPHEMERAL_STORAGE_MAX_MB = 10_240
 LAYERS_MAX = 5
 ENVIRONMENT_VARIABLES_MAX_BYTES = 4 * 1024  # all of them together
 
+# documented: https://aws.amazon.com/lambda/pricing/ (provisioned concurrency is billed from when it is enabled until it
+# is disabled, rounded up to five minutes)
+PROVISIONED_BILLING_PERIOD_S = 300
+
 # Lambda: CPU -------------------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
