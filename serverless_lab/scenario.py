@@ -8,23 +8,21 @@ A scenario says what arrives and when, not how many users wait for each other. `
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from serverless_lab.errors import ScenarioError
+from serverless_lab.located_yaml import Checker, Node, read_nodes, shown, wrapped
 from serverless_lab.project import bundled
 
 DEFAULT_SEED = 1
 DEFAULT_CLIENT_TIMEOUT_MS = 10_000.0
 MAX_REQUESTS = 5_000_000  # what one machine can schedule and keep in memory; more is a typing error
-MAX_NODES = 100_000  # a YAML alias can unfold into any number of nodes
-MAX_DEPTH = 40
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SUFFIXES = (".yaml", ".yml")
@@ -179,9 +177,20 @@ def known_scenarios(directory: Path | None = None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (bundled("scenarios", "."), (directory or Path.cwd()) / "scenarios"):
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-            if path.suffix in SUFFIXES:
+            if path.suffix in SUFFIXES and not _has_variants(path):
                 found[path.stem] = path
     return dict(sorted(found.items()))
+
+
+_VARIANTS = re.compile(rb"^variants[ \t]*:", re.MULTILINE)
+
+
+def _has_variants(path: Path) -> bool:
+    """Whether a file beside the scenarios is one of variants instead, which `lab compare` reads."""
+    try:
+        return _VARIANTS.search(path.read_bytes()) is not None
+    except OSError:
+        return False  # whoever asks for it is told
 
 
 def find_scenario(name: str, directory: Path | None = None) -> Path:
@@ -229,23 +238,7 @@ def _known_hint(name: str, known: Mapping[str, Path]) -> str:
     return (f"did you mean `{close[0]}`? " if close else "") + f"known scenarios: {listed}; or give a path: ./my.yaml"
 
 
-# Reading YAML with the lines kept
-
-
-@dataclass(frozen=True)
-class Node:
-    """A value and the line it stands on; None where it did not come from a file."""
-
-    value: Any
-    line: int | None = None
-    key_lines: Mapping[str, int] = field(default_factory=dict)
-
-    def plain(self) -> Any:
-        if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
-        if isinstance(self.value, list):
-            return [node.plain() for node in self.value]
-        return self.value
+# Reading
 
 
 def parse_scenario(text: str, source: str) -> Scenario:
@@ -254,104 +247,19 @@ def parse_scenario(text: str, source: str) -> Scenario:
     Raises:
         ScenarioError: with `source:line:` and the field.
     """
-    import yaml
-
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ScenarioError(
-            f"{source}{line}: not YAML: {error.problem or error.context}",
-            hint="check indentation and quotes near that line; docs/scenarios.md has examples",
-        ) from error
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{source}: not YAML: {error}", hint="a scenario is a YAML file in UTF-8") from error
-    if root is None:
-        raise ScenarioError(f"{source}: the file is empty", hint="docs/scenarios.md has examples")
-    return _Parser(source).scenario(_located(root, source))
+    return _Parser(source).scenario(read_nodes(text, source))
 
 
 def parse_document(document: Mapping[str, Any], source: str) -> Scenario:
     """The scenario in plain data, for instance `scenario_document` of a run's manifest."""
-    return _Parser(source).scenario(_wrap(dict(document)))
-
-
-def _wrap(value: Any) -> Node:
-    if isinstance(value, dict):
-        return Node({str(key): _wrap(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return Node([_wrap(item) for item in value])
-    return Node(value)
-
-
-def _located(root: Any, source: str) -> Node:
-    """The composed YAML tree as Nodes. Aliases are unfolded, within limits."""
-    import yaml
-    from yaml.constructor import SafeConstructor
-
-    constructor = SafeConstructor()
-    seen = 0
-
-    def convert(node: Any, depth: int) -> Node:
-        nonlocal seen
-        seen += 1
-        line = node.start_mark.line + 1
-        if seen > MAX_NODES or depth > MAX_DEPTH:
-            raise ScenarioError(
-                f"{source}:{line}: the file unfolds into too many values", hint="an alias (*name) may contain itself"
-            )
-        if isinstance(node, yaml.MappingNode):
-            items: dict[str, Node] = {}
-            lines: dict[str, int] = {}
-            for key_node, value_node in node.value:
-                key_line = key_node.start_mark.line + 1
-                if not isinstance(key_node, yaml.ScalarNode):
-                    raise ScenarioError(f"{source}:{key_line}: a key must be text", hint="quote it")
-                key = str(key_node.value)
-                if key in items:
-                    raise ScenarioError(
-                        f"{source}:{key_line}: `{key}` is given twice, first in line {lines[key]}", hint="remove one"
-                    )
-                items[key] = convert(value_node, depth + 1)
-                lines[key] = key_line
-            return Node(items, line, lines)
-        if isinstance(node, yaml.SequenceNode):
-            return Node([convert(child, depth + 1) for child in node.value], line)
-        # A date in a body is meant as text: JSON has no dates.
-        if node.tag in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:binary"):
-            return Node(node.value, line)
-        try:
-            # 60:30 and the like are base-60 numbers in YAML 1.1, which nobody means here.
-            if ":" in node.value and node.style is None:
-                return Node(node.value, line)
-            return Node(constructor.construct_object(node), line)
-        except (yaml.YAMLError, ValueError) as error:
-            raise ScenarioError(f"{source}:{line}: `{node.value}` cannot be read: {error}", hint="quote it") from error
-
-    return convert(root, 0)
+    return _Parser(source).scenario(wrapped(dict(document)))
 
 
 # Validating
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)\s*")
-_UNIT_MS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _PLACEHOLDER = re.compile(r"{([A-Za-z_][A-Za-z0-9_]*)}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def duration_ms(text: str) -> float | None:
-    """Milliseconds in a duration like `60s`, `500ms`, `1h30m`; None when it is not one."""
-    position, total = 0, 0.0
-    text = text.strip()
-    while position < len(text):
-        part = _DURATION_PART.match(text, position)
-        if part is None:
-            return None
-        total += float(part[1]) * _UNIT_MS[part[2]]
-        position = part.end()
-    return total if text else None
 
 
 def placeholders(text: str) -> list[str]:
@@ -387,75 +295,8 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     return replace(scenario, seed=seed, document={**scenario.document, "seed": seed})
 
 
-class _Parser:
+class _Parser(Checker):
     """One pass over the tree; the first thing wrong ends it."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def fail(self, line: int | None, where: str, problem: str, hint: str | None = None) -> NoReturn:
-        place = f"{self.source}:{line}" if line else self.source
-        raise ScenarioError(f"{place}: {where}: {problem}", hint=hint or "docs/scenarios.md lists the keys")
-
-    # Small pieces
-
-    def mapping(self, node: Node, where: str, keys: Iterable[str]) -> dict[str, Node]:
-        allowed = tuple(keys)
-        if not isinstance(node.value, dict):
-            self.fail(node.line, where, f"must be a mapping, not {_shown(node.plain())}")
-        for key in node.value:
-            if key not in allowed:
-                close = difflib.get_close_matches(key, allowed, n=1)
-                hint = f"did you mean `{close[0]}`? " if close else ""
-                self.fail(
-                    node.key_lines.get(key, node.line),
-                    where,
-                    f"unknown key `{key}`",
-                    hint + f"keys: {', '.join(allowed)}",
-                )
-        value: dict[str, Node] = node.value
-        return value
-
-    def items(self, node: Node, where: str) -> list[Node]:
-        if not isinstance(node.value, list) or not node.value:
-            self.fail(node.line, where, f"must be a list with at least one item, not {_shown(node.plain())}")
-        value: list[Node] = node.value
-        return value
-
-    def text(self, node: Node, where: str) -> str:
-        if not isinstance(node.value, str) or not node.value.strip():
-            self.fail(node.line, where, f"must be text, not {_shown(node.plain())}")
-        return str(node.value)
-
-    def integer(self, node: Node, where: str, low: int, high: int) -> int:
-        value = node.value
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.fail(node.line, where, f"must be a whole number from {low} to {high:_}, not {_shown(node.plain())}")
-        return int(value)
-
-    def number(self, node: Node, where: str, *, zero: bool) -> float:
-        value = node.value
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not good or value < 0 or (value == 0 and not zero):
-            least = "0 or more" if zero else "above 0"
-            self.fail(node.line, where, f"must be a number {least}, not {_shown(node.plain())}")
-        return float(value)
-
-    def duration(self, node: Node, where: str, *, zero: bool) -> float:
-        value = node.value
-        found = 0.0 if value == 0 and not isinstance(value, bool) else None
-        if isinstance(value, str):
-            found = duration_ms(value)
-        if found is None:
-            self.fail(
-                node.line,
-                where,
-                f"must be a duration, not {_shown(node.plain())}",
-                "write 500ms, 60s, 5m, 62h or 1h30m",
-            )
-        if found == 0 and not zero:
-            self.fail(node.line, where, "must be longer than 0", "write 500ms, 60s, 5m, 62h or 1h30m")
-        return found
 
     # The scenario
 
@@ -547,7 +388,7 @@ class _Parser:
                 self.fail(
                     keys["law"].line,
                     f"{where}.law",
-                    f"unknown law {_shown(keys['law'].plain())}",
+                    f"unknown law {shown(keys['law'].plain())}",
                     f"laws: {', '.join(Law)}",
                 )
         name = self.text(keys["name"], f"{where}.name") if "name" in keys else f"phase {number + 1}"
@@ -686,7 +527,7 @@ class _Parser:
         if node is None:
             return {}
         if not isinstance(node.value, dict):
-            self.fail(node.line, where, f"must be a mapping, not {_shown(node.plain())}")
+            self.fail(node.line, where, f"must be a mapping, not {shown(node.plain())}")
         return {name: self.template(item, f"{where}.{name}", values) for name, item in node.value.items()}
 
     def expect(self, node: Node, where: str) -> frozenset[int]:
@@ -729,7 +570,7 @@ class _Parser:
         match name:
             case "$uuid" | "$index":
                 if value is not True:
-                    self.fail(node.line, here, f"must be true, not {_shown(node.plain())}", f"write {{{name}: true}}")
+                    self.fail(node.line, here, f"must be true, not {shown(node.plain())}", f"write {{{name}: true}}")
             case "$int" | "$float":
                 bounds = node.plain()
                 kind = int if name == "$int" else (int, float)
@@ -742,7 +583,7 @@ class _Parser:
                     self.fail(
                         node.line,
                         here,
-                        f"must be [lowest, highest], not {_shown(bounds)}",
+                        f"must be [lowest, highest], not {shown(bounds)}",
                         f"write {{{name}: [1, 100]}}",
                     )
             case "$choice":
@@ -756,11 +597,11 @@ class _Parser:
                 self.integer(node, here, 0, 1_000_000)
             case "$now":
                 if value not in NOW_FORMATS:
-                    self.fail(node.line, here, f"unknown format {_shown(value)}", f"formats: {', '.join(NOW_FORMATS)}")
+                    self.fail(node.line, here, f"unknown format {shown(value)}", f"formats: {', '.join(NOW_FORMATS)}")
             case "$value":
                 if value not in values:
                     known = ", ".join(values) or "none"
-                    self.fail(node.line, here, f"{_shown(value)} is not among `values`", f"values there are: {known}")
+                    self.fail(node.line, here, f"{shown(value)} is not among `values`", f"values there are: {known}")
             case "$format":
                 self.names(self.text(node, here), node.line, here, values)
             case _:
@@ -778,8 +619,3 @@ def _strings(value: JSON) -> list[str]:
     if isinstance(value, dict):
         value = [*value, *value.values()]
     return [text for item in value for text in _strings(item)] if isinstance(value, list) else []
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return f"`{text if len(text) <= 40 else text[:37] + '...'}`"

@@ -351,7 +351,7 @@ def _share(text: str) -> float:
 
 
 def _bin_ms(text: str) -> int:
-    from serverless_lab.scenario import duration_ms
+    from serverless_lab.located_yaml import duration_ms
 
     milliseconds = duration_ms(text)
     if milliseconds is None or milliseconds < 1:
@@ -364,7 +364,7 @@ def _instant_ms(option: str, text: str) -> int:
     import time
     from datetime import UTC, datetime
 
-    from serverless_lab.scenario import duration_ms
+    from serverless_lab.located_yaml import duration_ms
 
     if text.isdigit() and len(text) >= 12:
         return int(text)

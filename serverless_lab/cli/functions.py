@@ -98,7 +98,7 @@ def logs(
     Example: lab logs process-event --since 1m
     """
     from serverless_lab.cli.context import living_deployment
-    from serverless_lab.scenario import duration_ms
+    from serverless_lab.located_yaml import duration_ms
     from serverless_lab.targets.clients import target_errors
 
     back_ms = duration_ms(since)

@@ -162,7 +162,7 @@ def _watch_deployment(project: Project, back_s: float, profile: str | None) -> L
 
 
 def _seconds(option: str, text: str) -> float:
-    from serverless_lab.scenario import duration_ms
+    from serverless_lab.located_yaml import duration_ms
 
     milliseconds = duration_ms(text)
     if milliseconds is None or milliseconds <= 0:

@@ -13,10 +13,10 @@ import yaml
 import serverless_lab.scenario as scenario_module
 from serverless_lab.errors import ScenarioError
 from serverless_lab.load.arrivals import arrivals, planned_requests
+from serverless_lab.located_yaml import duration_ms
 from serverless_lab.scenario import (
     Law,
     Ramp,
-    duration_ms,
     known_scenarios,
     load_scenario,
     parse_document,
