@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,8 @@ class Deployment:
     def function(self, name: str) -> DeployedFunction:
         """The function with this logical id or physical name, or whose name ends in it after a hyphen.
 
+        A CDK construct's id will do, too: its logical id has eight hex digits behind it.
+
         Raises:
             BadInput: no such function; the hint lists those there are.
         """
@@ -82,8 +85,11 @@ class Deployment:
             if name in (function.logical_id, function.name):
                 return function
         ending = [function for function in self.functions if function.name.endswith(f"-{name}")]
-        if len(ending) == 1:
-            return ending[0]
+        with_hash = re.compile(re.escape(name) + "[0-9A-F]{8}")
+        constructs = [function for function in self.functions if with_hash.fullmatch(function.logical_id)]
+        for alike in (ending, constructs):
+            if len(alike) == 1:
+                return alike[0]
         known = ", ".join(sorted(function.name for function in self.functions)) or "none"
         raise BadInput(f"stack `{self.stack_name}` has no function `{name}`", hint=f"its functions: {known}")
 

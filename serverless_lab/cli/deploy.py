@@ -25,8 +25,6 @@ from serverless_lab.cli.options import (
 from serverless_lab.errors import NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
 
-TEMPLATES = ("template.yaml", "template.yml", "template.json")
-
 
 def deploy(
     target_name: TargetName = None,
@@ -78,6 +76,7 @@ def run_deploy(
     from datetime import datetime
 
     from serverless_lab.cli.context import default_stack_name, open_target
+    from serverless_lab.deploy.assembly import template_in
     from serverless_lab.deploy.inventory import describe_deployment
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.deploy.stack import deploy_stack
@@ -88,7 +87,7 @@ def run_deploy(
     if last is not None and target_name not in (None, last.target):
         last = None
     name = target_name or (last.target if last else "local")
-    path = template or _default_template(project, last)
+    path = template_in(template, stack) if template else _default_template(project, last)
     stack_name = stack or (last.stack_name if last else default_stack_name(project))
     # Looked at before anything is started: a mistake in the template leaves nothing behind.
     checked = read_template(path)
@@ -189,6 +188,8 @@ def destroy(
 
 
 def _default_template(project: Project, last: Deployment | None) -> Path:
+    from serverless_lab.deploy.assembly import TEMPLATE_NAMES
+
     if last is not None:
         if not Path(last.template).is_file():
             # Taking another instead would replace the stack by something else.
@@ -196,7 +197,7 @@ def _default_template(project: Project, last: Deployment | None) -> Path:
                 f"the template of the last deployment is gone: {last.template}", hint="name one with --template"
             )
         return Path(last.template)
-    for name in TEMPLATES:
+    for name in TEMPLATE_NAMES:
         if (project.directory / name).is_file():
             return project.directory / name
     return bundled("handlers", "template.yaml")

@@ -22,7 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the same data as JSO
 TemplatePath = Annotated[
     Path | None,
     typer.Option(
-        "--template", help="SAM or CloudFormation template.  [default: the last one, ./template.yaml, the bundled API]"
+        "--template",
+        help="SAM or CloudFormation template, or cdk.out, or .aws-sam/build."
+        "  [default: the last one, ./template.yaml, the bundled API]",
     ),
 ]
 StackName = Annotated[str | None, typer.Option("--stack", help="Stack name.  [default: the working directory's name]")]

@@ -104,7 +104,7 @@ def package(artifact: Artifact, build_directory: Path) -> Package:
     size_bytes = sum(entry.size_bytes for entry in entries.values())
     if artifact.kind is ArtifactKind.FUNCTION:
         notes.extend(_handler_note(artifact, entries))
-    if size_bytes > DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
+    if artifact.kind is not ArtifactKind.ASSET and size_bytes > DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
         largest = ", ".join(_largest(entries.values()))
         raise PackagingError(
             f"{artifact.where}: {size_bytes / 1024**2:.0f} MB unzipped, and Lambda takes "
@@ -125,7 +125,7 @@ def package(artifact: Artifact, build_directory: Path) -> Package:
 
 def _single_file(artifact: Artifact, notes: list[str]) -> Package:
     suffix = artifact.path.suffix.lower()
-    if artifact.kind is not ArtifactKind.FILE and suffix not in (".zip", ".jar"):
+    if artifact.kind in (ArtifactKind.FUNCTION, ArtifactKind.LAYER) and suffix not in (".zip", ".jar"):
         raise PackagingError(
             f"{artifact.where}: {artifact.path} is neither a folder nor a .zip or .jar",
             hint=f"let {artifact.property_name} name the folder it is in",

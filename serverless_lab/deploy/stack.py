@@ -104,6 +104,7 @@ def deploy_stack(
     notes = [note for built in packages.values() for note in built.notes]
     with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
         deployer = _Deployer(target, stack_name, on_event, on_step, patience_for(target, sleep))
+        notes += deployer.elsewhere(template)
         on_step(f"uploading to {deployer.bucket.name}")
         deployer.bucket.ensure()
         locations = {name: deployer.bucket.upload(built, stack_name) for name, built in packages.items()}
@@ -140,6 +141,19 @@ class _Deployer:
         assert change_set is not None
         self._execute(change_set, stack_id, action)
         return self._result(stack_id, action, values, notes)
+
+    def elsewhere(self, template: Template) -> list[str]:
+        """A note when a CDK app was synthesised for another account or region: what it looked up there may differ.
+
+        Raises:
+            DeployError: it would go to the wrong place of an AWS account.
+        """
+        mismatch = template.assembly.mismatch(self._account_id, self._target.region)
+        if mismatch is None:
+            return []
+        if self._target.endpoint_url is None:
+            raise DeployError(mismatch, hint="name that --region and --profile, or synthesise it for this one")
+        return [mismatch]
 
     def _settled_status(self, notes: list[str]) -> str | None:
         """The status of a stack that can be updated, or None where one has to be created."""

@@ -7,17 +7,18 @@ result can be sent as JSON. Intrinsic functions stay as they are: the target res
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from serverless_lab.deploy.assembly import BUILT_BY_SAM, Assembly, drop_bootstrap, read_assembly, rewrite
 from serverless_lab.deploy.intrinsics import NO_VALUE, Scope, Special, as_text, evaluate, intrinsic, references
+from serverless_lab.deploy.parameters import parameter_problem
+from serverless_lab.deploy.template_text import parse
 from serverless_lab.errors import TemplateError
 
 SAM_FUNCTION = "AWS::Serverless::Function"
@@ -77,6 +78,7 @@ class ArtifactKind(Enum):
     FUNCTION = "function"
     LAYER = "layer"
     FILE = "file"
+    ASSET = "asset"
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,15 @@ class Location:
 
 @dataclass(frozen=True)
 class Template:
-    """A template as the user wrote it. `lines` has the line of every resource in `path`."""
+    """A template as the user wrote it. `lines` has the line of every resource in `path`.
+
+    `assembly` is what a CDK app says of the files that it needs; it is empty for other templates.
+    """
 
     path: Path
     document: dict[str, Any]
     lines: Mapping[str, int] = field(default_factory=dict)
+    assembly: Assembly = field(default_factory=Assembly)
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -177,22 +183,12 @@ class Template:
                 hint="give " + " ".join(f"{name}=..." for name in missing),
             )
         for name, value in values.items():
-            self._check_parameter(name, value)
+            problem = parameter_problem(self.parameters[name], value)
+            if problem:
+                no_echo = as_text(self.parameters[name].get("NoEcho", False)) == "true"
+                shown = "its value" if no_echo else f"`{value}`"
+                raise TemplateError(f"{self.path}: parameter `{name}` cannot be {shown}", hint=problem)
         return values
-
-    def _check_parameter(self, name: str, value: str) -> None:
-        declared = self.parameters[name]
-        problem = None
-        allowed = declared.get("AllowedValues")
-        if isinstance(allowed, list) and value not in [as_text(item) for item in allowed]:
-            problem = "allowed: " + ", ".join(as_text(item) for item in allowed)
-        elif declared.get("Type") == "Number":
-            problem = _number_problem(value, declared.get("MinValue"), declared.get("MaxValue"))
-        elif declared.get("Type") == "String":
-            problem = _string_problem(value, declared)
-        if problem:
-            shown = "its value" if as_text(declared.get("NoEcho", False)) == "true" else f"`{value}`"
-            raise TemplateError(f"{self.path}: parameter `{name}` cannot be {shown}", hint=problem)
 
     def artifacts(self, values: Mapping[str, str]) -> tuple[Artifact, ...]:
         """What has to be packaged or uploaded before the template can be sent.
@@ -213,7 +209,37 @@ class Template:
                 self._refuse_unsupported(logical_id, scope)
             if artifact is not None:
                 found.append(artifact)
-        return tuple(found)
+        return (*found, *self._assets(found))
+
+    def _assets(self, packaged: Sequence[Artifact]) -> Iterator[Artifact]:
+        """The files of a CDK app that the template names anywhere else than in a resource packaged already."""
+        if not (self.assembly.assets or self.assembly.images):
+            return
+        rest = copy.deepcopy(self.document)
+        for artifact in packaged:
+            rest["Resources"][artifact.logical_id]["Properties"].pop(artifact.property_name, None)
+        for logical_id, resource in rest["Resources"].items():
+            image = next((key for key in self.assembly.images if key in json.dumps(resource)), None)
+            if image is not None:
+                raise TemplateError(
+                    f"{self.where(logical_id)} needs a container image to be built, which lab does not do",
+                    hint="use a zip with a managed runtime, or an image that is in a registry already",
+                )
+        for asset in self.assembly.mentioned(rest):
+            where = f"{self.path}: asset {asset.name}"
+            if not asset.path.exists():
+                raise TemplateError(f"{where}: {asset.path} does not exist", hint="synthesise it anew: `cdk synth`")
+            yield Artifact(asset.artifact_id, ArtifactKind.ASSET, "", asset.path, where)
+
+    def _with_assets(self, document: dict[str, Any], locations: Mapping[str, Location]) -> dict[str, Any]:
+        """`document` naming its assets where they are now."""
+        places: dict[str, str] = {}
+        for asset in self.assembly.assets:
+            if asset.artifact_id in locations:
+                location = locations[asset.artifact_id]
+                places |= {asset.key: location.key, asset.bucket: location.bucket}
+        written: dict[str, Any] = rewrite(document, places) if places else document
+        return written
 
     def _code(self, logical_id: str, scope: Scope) -> Artifact | None:
         resource = self.resources[logical_id]
@@ -244,7 +270,9 @@ class Template:
         runtime = self._runtime(logical_id, properties, scope, is_function)
         method = metadata.get("BuildMethod")
         note = None
-        if isinstance(method, str) and method.startswith("python") and not is_function:
+        if BUILT_BY_SAM in metadata:
+            build = False
+        elif isinstance(method, str) and method.startswith("python") and not is_function:
             runtime = method
         elif method is not None and not str(method).startswith("python"):
             build = False
@@ -303,11 +331,16 @@ class Template:
     def _refuse_unsupported(self, logical_id: str, scope: Scope) -> None:
         resource = self.resources[logical_id]
         name = UNSUPPORTED_LOCAL.get(resource["Type"])
+        if name and (resource.get("Metadata") or {}).get("aws:asset:property") == name:
+            raise TemplateError(
+                f"{self.where(logical_id)} is a nested stack of a CDK app, which lab does not deploy",
+                hint="make it a stack of its own, or put its constructs into the stack itself",
+            )
         value = evaluate((resource.get("Properties") or {}).get(name), scope) if name else None
         if isinstance(value, str) and not value.startswith(("http://", "https://", "s3://")):
             raise TemplateError(
                 f"{self.where(logical_id)}: {name} is the local file {value}, which lab does not upload",
-                hint="run `aws cloudformation package` or `sam build` first and deploy what it wrote",
+                hint="run `sam package` or `aws cloudformation package` first and deploy what it wrote",
             )
 
     def packaged(self, locations: Mapping[str, Location], values: Mapping[str, str]) -> dict[str, Any]:
@@ -319,6 +352,8 @@ class Template:
         document = copy.deepcopy(self.document)
         (document.get("Globals") or {}).get("Function", {}).pop("CodeUri", None)
         for logical_id, location in locations.items():
+            if logical_id not in document["Resources"]:
+                continue  # an asset, which the template may name in more than one place
             resource = document["Resources"][logical_id]
             name, bucket_key, key_key = (CODE_PROPERTIES | FILE_PROPERTIES)[resource["Type"]]
             properties = resource.setdefault("Properties", {})
@@ -330,8 +365,8 @@ class Template:
         for declared in (document.get("Parameters") or {}).values():
             if "Default" in declared:
                 declared["Default"] = _default_text(declared["Default"])
-        _drop_cdk_bootstrap(document)
-        return document
+        drop_bootstrap(document)
+        return self._with_assets(document, locations)
 
     def _follow_changes(
         self, document: dict[str, Any], locations: Mapping[str, Location], values: Mapping[str, str]
@@ -380,14 +415,14 @@ def read_template(path: Path) -> Template:
         raise TemplateError(
             f"{path} cannot be read: {error}", hint="name a YAML or JSON file with --template"
         ) from error
-    document, lines = _parse(path, text)
+    document, lines = parse(path, text)
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict) or not document["Resources"]:
         raise TemplateError(f"{path} has no Resources", hint="lab deploys SAM and CloudFormation templates")
     for section in ("Parameters", "Conditions", "Mappings", "Globals", "Outputs"):
         entries = document.get(section)
         if entries is not None and not isinstance(entries, dict):
             raise TemplateError(f"{path}: {section} must be a mapping")
-    template = Template(path.resolve(), document, lines)
+    template = Template(path.resolve(), document, lines, read_assembly(path.resolve()))
     for name, declared in template.parameters.items():
         if not isinstance(declared, dict) or not isinstance(declared.get("Type"), str):
             raise TemplateError(f"{path}: parameter `{name}` has no Type", hint="for example `Type: String`")
@@ -417,84 +452,6 @@ def _check_resource(template: Template, logical_id: str, resource: Any) -> None:
             raise TemplateError(f"{template.where(logical_id)}: {section} must be a mapping")
 
 
-def _parse(path: Path, text: str) -> tuple[Any, dict[str, int]]:
-    import yaml
-
-    if text.lstrip().startswith("{"):
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise TemplateError(f"{path}: {error}", hint="mend the JSON") from error
-        return document, _json_lines(text, document)
-    try:
-        loader = _loader()(text)
-        try:
-            root = loader.get_single_node()
-            document = None if root is None else loader.construct_document(root)
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise TemplateError(f"{where}: {getattr(error, 'problem', None) or error}", hint="mend the YAML") from error
-    lines = {}
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if key.value == "Resources" and isinstance(value, yaml.MappingNode):
-            lines = {name.value: name.start_mark.line + 1 for name, _ in value.value}
-    return document, lines
-
-
-def _json_lines(text: str, document: Any) -> dict[str, int]:
-    """The line of each resource's key: the first one after `"Resources"`."""
-    lines = {}
-    start = text.find('"Resources"')
-    names = document.get("Resources") if isinstance(document, dict) else None
-    for name in names if isinstance(names, dict) else ():
-        found = re.compile(re.escape(json.dumps(name)) + r"\s*:\s*\{").search(text, max(start, 0))
-        if found:
-            lines[name] = text.count("\n", 0, found.start()) + 1
-    return lines
-
-
-@functools.cache
-def _loader() -> Any:
-    """A YAML loader that knows the short tags, keeps dates as text and refuses a key given twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":
-                    continue
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    # `AWSTemplateFormatVersion: 2010-09-09` is text to CloudFormation, and JSON has no dates.
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def short_tag(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
-        if isinstance(node, yaml.ScalarNode):
-            value = loader.construct_scalar(node)
-        elif isinstance(node, yaml.SequenceNode):
-            value = loader.construct_sequence(node, deep=True)
-        else:
-            value = loader.construct_mapping(node, deep=True)
-        if suffix in ("Ref", "Condition"):
-            return {suffix: value}
-        if suffix == "GetAtt" and isinstance(value, str):
-            value = value.split(".", 1)
-        return {f"Fn::{suffix}": value}
-
-    Loader.add_multi_constructor("!", short_tag)
-    return Loader
-
-
 def _inherit(shared: Any, own: Any) -> Any:
     """SAM's rule for Globals: mappings merge, lists add up, anything else of the resource's own wins."""
     if isinstance(shared, dict) and isinstance(own, dict) and not intrinsic(shared) and not intrinsic(own):
@@ -519,49 +476,3 @@ def _compare_as_text(value: Any) -> None:
             value["Fn::Equals"] = [as_text(side) if isinstance(side, (bool, int, float)) else side for side in sides]
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _compare_as_text(item)
-
-
-def _drop_cdk_bootstrap(document: dict[str, Any]) -> None:
-    """Without `cdk bootstrap` there is no such SSM parameter, and `lab` uses none of what that made.
-
-    AWS::CDK::Metadata counts CDK's users for AWS; emulators refuse the type.
-    """
-    for logical_id, resource in list(document["Resources"].items()):
-        if isinstance(resource, dict) and resource.get("Type") == "AWS::CDK::Metadata":
-            document["Resources"].pop(logical_id)
-    parameter = (document.get("Parameters") or {}).get("BootstrapVersion") or {}
-    if not str(parameter.get("Default", "")).startswith("/cdk-bootstrap/"):
-        return
-    document["Parameters"].pop("BootstrapVersion")
-    (document.get("Rules") or {}).pop("CheckBootstrapVersion", None)
-    for section in ("Parameters", "Rules"):
-        if not document.get(section):
-            document.pop(section, None)
-
-
-def _number_problem(value: str, minimum: Any, maximum: Any) -> str | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return "it is a number"
-    if minimum is not None and number < float(minimum):
-        return f"at least {minimum}"
-    if maximum is not None and number > float(maximum):
-        return f"at most {maximum}"
-    return None
-
-
-def _string_problem(value: str, declared: Mapping[str, Any]) -> str | None:
-    if len(value) < int(declared.get("MinLength", 0)):
-        return f"at least {declared['MinLength']} characters"
-    if "MaxLength" in declared and len(value) > int(declared["MaxLength"]):
-        return f"at most {declared['MaxLength']} characters"
-    pattern = declared.get("AllowedPattern")
-    if isinstance(pattern, str):
-        try:
-            fits = re.fullmatch(pattern, value) is not None
-        except re.error:
-            return None  # CloudFormation's patterns are Java's: one that Python cannot read is left to the target.
-        if not fits:
-            return str(declared.get("ConstraintDescription") or f"it must match {pattern}")
-    return None
