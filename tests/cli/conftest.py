@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.forked import Forker
 from tests.conftest import SAMPLES
 
 HELLO = SAMPLES / "hello" / "template.yaml"
@@ -35,6 +38,18 @@ phases:
 mix:
   - request: GET /somewhere
 """
+
+
+# An interpreter of its own for every command.
+FRESH = (sys.executable, "-m", "serverless_lab.cli.main")
+
+
+@functools.cache
+def forker() -> Forker:
+    """The one of this test process, which ends with it."""
+    made = Forker()
+    atexit.register(made.close)
+    return made
 
 
 @dataclass(frozen=True)
@@ -64,21 +79,27 @@ class Lab:
     """`lab("deploy", ...)` in `directory`, with a home of its own and nothing of the developer's AWS settings."""
 
     directory: Path
-    command: tuple[str, ...] = (sys.executable, "-m", "serverless_lab.cli.main")
+    command: tuple[str, ...] = FRESH
     variables: dict[str, str] = field(default_factory=dict)
+    forked: bool = True
+    """Fork `FRESH` instead of starting an interpreter, see tests/cli/forked.py."""
 
     def __call__(self, *words: str, stdin: str = "", ok: bool = True, **variables: str) -> Answer:
         """Run it to its end. `ok` demands exit code 0."""
-        done = subprocess.run(
-            [*self.command, *words],
-            cwd=self.directory,
-            env={**self.environment(), **variables},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        environment = {**self.environment(), **variables}
+        if self.forked and self.command == FRESH:
+            done = forker().run(words, cwd=self.directory, env=environment, stdin=stdin, timeout=COMMAND_TIMEOUT_S)
+        else:
+            done = subprocess.run(
+                [*self.command, *words],
+                cwd=self.directory,
+                env=environment,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+            )
         answer = Answer(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in answer.err, answer.err
         assert not ok or answer.code == 0, f"lab {' '.join(words)}: {answer.code}\n{answer.err}"

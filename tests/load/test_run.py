@@ -425,7 +425,7 @@ def test_a_users_own_locustfile_runs_against_the_api(server: ServerProcess, tmp_
     )
     folder = tmp_path / "run"
     folder.mkdir()
-    result = run_locustfile(own, base_url=server.url, run_folder=folder, users=2, spawn_rate=10, run_time_s=1)
+    result = run_locustfile(own, base_url=server.url, run_folder=folder, users=2, spawn_rate=10, run_time_s=4)
     assert result.planned is None
     assert result.sent == result.succeeded > 5
     # Locust counts no request that was under way when the time was over: one for each user at most.
