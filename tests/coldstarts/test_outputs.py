@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -188,9 +189,9 @@ def test_a_regression_is_a_failure_in_junit_only_where_it_counts():
         assert bool(judged.failures) is counts
 
 
-@given(st.text(max_size=20))
-def test_junit_is_xml_whatever_the_names_are(name):
-    report = make_report({}, saved(Environment("f", T0).cold(1)), None)
-    comparison = compare(report, baseline_of(report, name))
-    text = junit_xml(Judgement((), comparison, True))
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_junit_is_xml_whatever_the_names_are(judgement, source, function):
+    told = judgement.comparison
+    named = replace(told, source=source, functions=tuple(replace(each, function=function) for each in told.functions))
+    text = junit_xml(replace(judgement, comparison=named))
     assert ElementTree.fromstring(text.encode("utf-8", "surrogatepass")) is not None
