@@ -48,6 +48,10 @@ PROCESSES_AND_THREADS_MAX = 1_024
 FILE_DESCRIPTORS_MAX = 1_024
 LOG_EVENT_MAX_BYTES = 256 * 1024  # of a line that a function writes; longer ones are cut
 
+# documented: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html (the size of a
+# batch is its messages and 26 bytes for each); assumed: ingestion is billed by the same size
+LOG_EVENT_OVERHEAD_BYTES = 26
+
 # measured: the message of Function.ResponseSizeTooLarge names it, and just so many bytes pass
 # (https://zaccharles.medium.com/deep-dive-lambdas-response-payload-size-limit-8aedba9530ed)
 RESPONSE_MAX_BYTES = 6_291_556

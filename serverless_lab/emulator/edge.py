@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from serverless_lab import quotas
 from serverless_lab.emulator import payloads
+from serverless_lab.emulator.calls import CallCounter, CountedCall, counted
 from serverless_lab.emulator.clock import Clock, VirtualActor, VirtualClock
 from serverless_lab.emulator.function_urls import is_function_url
 from serverless_lab.emulator.generators import GENERATOR, HOLD_ID_HEADER, LATENCY_HEADER, BadArrival, Generators
@@ -66,6 +67,8 @@ class Edge:
         self._control = dict(control)
         self._allowed_origins = frozenset(allowed_origins)
         self._new_request_id = new_request_id
+        self.calls = CallCounter()
+        self._now_ms = clock.epoch_ms
         self._housekeeper: asyncio.Task[None] | None = None
         if self._generators is not None:
             self._control |= {
@@ -143,24 +146,33 @@ class Edge:
                 return
         trace = headers.get(b"x-amzn-trace-id")
         edge.trace_header = None if trace is None else trace.decode("latin-1")
+        signed = _ENVIRONMENT_KEY.search(headers.get(b"authorization", b""))
+        service = "" if signed is None else signed[2].decode("latin-1")
+        call = CountedCall(service, scope, headers) if counted(service) else None
+        if call is not None:
+            receive, send = call.listen(receive, send)
 
         async def send_with_ids(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start" and edge.function_request_id is not None:
                 message["headers"] = [*_without_request_id(message["headers"], edge), *_ids(edge)]
             await send(message)
 
-        with self._in_callers_time(headers, edge, is_invoke and synchronous):
+        with self._in_callers_time(signed, edge, is_invoke and synchronous):
             token = edge_request.set(edge)
             try:
                 await self._inner(scope, receive, send_with_ids)
             finally:
                 edge_request.reset(token)
+        billed = None if call is None else call.billed()
+        if billed is not None:
+            self.calls.add(self._now_ms(), service, billed)
 
     @contextlib.contextmanager
-    def _in_callers_time(self, headers: dict[bytes, bytes], edge: EdgeRequest, waits_for_job: bool) -> Iterator[None]:
+    def _in_callers_time(
+        self, signed: re.Match[bytes] | None, edge: EdgeRequest, waits_for_job: bool
+    ) -> Iterator[None]:
         """A call that a job makes: an emulated service takes AWS's time, another function its own."""
         caller = None
-        signed = _ENVIRONMENT_KEY.search(headers.get(b"authorization", b"")) if self._clock is not None else None
         if self._clock is not None and signed is not None:
             caller = self._clock.meter_of(signed[1].decode().lower())
         if self._clock is None or signed is None or caller is None:

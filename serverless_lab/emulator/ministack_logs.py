@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from serverless_lab import quotas
 from serverless_lab.emulator.insights.discovery import LogEvent, Record
 from serverless_lab.emulator.insights.values import Instant, Value, text_of
 from serverless_lab.emulator.insights_service import Insights, Refused
@@ -89,6 +90,19 @@ _event_numbers = itertools.count()
 def event_id(at_ms: int) -> str:
     """56 digits, as AWS gives each event: `aws logs tail --follow` tells events of the same millisecond by them."""
     return f"{at_ms:020d}{next(_event_numbers):036d}"
+
+
+def ingested_bytes(group_name: str, since_ms: int, until_ms: int) -> int:
+    """How much of a group's events CloudWatch Logs bills as ingested, both instants included."""
+    from ministack.services import cloudwatch_logs as logs
+
+    found = 0
+    for stream in list(((logs._log_groups.get(group_name) or {}).get("streams") or {}).values()):
+        events = list(stream["events"])
+        first = bisect_left(events, since_ms, key=_timestamp)
+        last = bisect_right(events, until_ms, key=_timestamp)
+        found += sum(len(event["message"].encode()) + quotas.LOG_EVENT_OVERHEAD_BYTES for event in events[first:last])
+    return found
 
 
 def append_log(group_name: str, stream_name: str, events: Iterable[tuple[int, str]]) -> None:

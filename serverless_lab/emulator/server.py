@@ -92,7 +92,7 @@ def _serve(
 ) -> None:
     import uvicorn
 
-    from serverless_lab.emulator import ministack
+    from serverless_lab.emulator import ministack, ministack_logs
     from serverless_lab.emulator.edge import Edge
 
     chance = random.Random(seed)
@@ -159,10 +159,18 @@ def _serve(
         finally:
             os._exit(0)
 
+    def calls(body: bytes) -> dict[str, Any]:
+        """What functions called and logged between two instants, epoch ms: see `calls.CallCounter`."""
+        asked = json.loads(body)
+        since_ms, until_ms = int(asked["since_ms"]), int(asked["until_ms"])
+        groups = [str(group) for group in asked.get("log_groups") or ()]
+        logged = sum(ministack_logs.ingested_bytes(group, since_ms, until_ms) for group in groups)
+        return {**edge.calls.between(since_ms, until_ms), "log_bytes": logged}
+
     edge = Edge(
         adapter.install(),
         clock,
-        {"GET status": status, "GET memory": memory, "POST stop": stop},
+        {"GET status": status, "GET memory": memory, "POST calls": calls, "POST stop": stop},
         allowed_origins,
         adapter.new_request_id,
     )
