@@ -31,6 +31,7 @@ class DeployedFunction:
     """A function of the stack as the target has it.
 
     `logical_id` is the template's, `name` the physical name; `alias` the alias events go to, None for $LATEST.
+    `provisioned_environments` are those that provisioned concurrency keeps for the alias.
     """
 
     logical_id: str
@@ -41,13 +42,15 @@ class DeployedFunction:
     runtime: str
     architecture: str
     alias: str | None = None
+    provisioned_environments: int = 0
 
 
 @dataclass(frozen=True)
 class Deployment:
     """One stack on one target. `deployed_at` is ISO 8601 with offset; `instance_id` tells an emulator's lifetime.
 
-    `endpoint_url` and `instance_id` are None on AWS; `api_url` is None for a stack without an API.
+    `endpoint_url` and `instance_id` are None on AWS; `api_url` is None for a stack without an API, and `api_type` is
+    `rest` or `http`.
     """
 
     target: str
@@ -60,6 +63,7 @@ class Deployment:
     outputs: dict[str, str]
     functions: tuple[DeployedFunction, ...]
     api_url: str | None = None
+    api_type: str | None = None
     endpoint_url: str | None = None
     instance_id: str | None = None
     artifact_bucket: str | None = None

@@ -52,6 +52,10 @@ LOG_EVENT_MAX_BYTES = 256 * 1024  # of a line that a function writes; longer one
 # batch is its messages and 26 bytes for each); assumed: ingestion is billed by the same size
 LOG_EVENT_OVERHEAD_BYTES = 26
 
+# documented: an example of https://aws.amazon.com/cloudwatch/pricing/ has 30 GB of ingested logs stored as 6 GB;
+# assumed: that yours compress as well
+LOG_STORED_SHARE = 0.2
+
 # measured: the message of Function.ResponseSizeTooLarge names it, and just so many bytes pass
 # (https://zaccharles.medium.com/deep-dive-lambdas-response-payload-size-limit-8aedba9530ed)
 RESPONSE_MAX_BYTES = 6_291_556

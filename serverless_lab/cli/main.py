@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serverless_lab import __version__
-from serverless_lab.cli import coldstarts, deploy, doctor, emulator, functions, load, run_all
+from serverless_lab.cli import coldstarts, cost, deploy, doctor, emulator, functions, load, run_all
 from serverless_lab.errors import LabError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def lab(
 app.command()(deploy.deploy)
 app.command()(load.load)
 app.add_typer(coldstarts.app, name="coldstarts")
+app.command()(cost.cost)
 app.command("run")(run_all.run_all)
 app.command()(functions.invoke)
 app.command()(functions.logs)

@@ -12,6 +12,9 @@ from serverless_lab.project import read_json, write_text
 if TYPE_CHECKING:
     from serverless_lab.coldstarts.judgement import Judgement
     from serverless_lab.coldstarts.report import ColdStartReport
+    from serverless_lab.reporting.sections import Section
+
+DEFAULT_REGION = "us-east-1"
 
 PAGE_FILE = "report.html"
 """In a run's folder."""
@@ -70,4 +73,20 @@ def _page(report: ColdStartReport, judgement: Judgement | None, run_folder: Path
     requests_file = run_folder / REQUESTS_FILE
     requests = pd.read_parquet(requests_file) if requests_file.is_file() else None
     manifest = read_json(run_folder / MANIFEST_FILE)
-    return html_document(report, judgement, manifest=manifest, requests=requests)
+    return html_document(report, judgement, manifest=manifest, requests=requests, extra=_cost(run_folder))
+
+
+def _cost(run_folder: Path) -> list[Section]:
+    """What the run costs; a sentence on why not where that cannot be said: it is no reason to have no page."""
+    from serverless_lab.cost.prices import load_prices
+    from serverless_lab.cost.report import of_run
+    from serverless_lab.cost.run_usage import read_run
+    from serverless_lab.errors import LabError
+    from serverless_lab.reporting.costs import cost_section
+    from serverless_lab.reporting.sections import Section, Sentence
+
+    try:
+        run = read_run(run_folder)
+        return [cost_section(of_run(run, load_prices(run.region or DEFAULT_REGION)))]
+    except LabError as error:
+        return [Section("cost", "Cost", [Sentence(f"Cannot be told: {error.message}.")])]

@@ -1,6 +1,7 @@
 """A run's folder and its target -> what its functions logged -> the report.
 
-The log is read once and kept in the run's invocations.parquet: it may be gone tomorrow.
+The log is read once and kept in the run's invocations.parquet: it may be gone tomorrow. Beside it calls.json has what
+the functions called meanwhile, where the target counts that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from serverless_lab.coldstarts import sources
 from serverless_lab.coldstarts.invocations import build_invocations, function_name
 from serverless_lab.coldstarts.report import FROM_FILE, FROM_LOG, ColdStartReport, make_report
 from serverless_lab.errors import LabError, ReportError
-from serverless_lab.project import read_json
+from serverless_lab.project import read_json, write_json
+from serverless_lab.targets.clients import post_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 INVOCATIONS_FILE = "invocations.parquet"
 REQUESTS_FILE = "requests.parquet"
 MANIFEST_FILE = "manifest.json"
+CALLS_FILE = "calls.json"
 
 MARGIN_BEFORE_MS = 1_000
 """How long before the run's start the log is read: the clocks of client and target may differ."""
@@ -114,6 +117,7 @@ def _invocations(
         saved = read_parquet(path)
     if fresh is not None and (saved is None or len(fresh.frame) >= len(saved.frame)):
         write_parquet(path, fresh)
+        _save_calls(run_folder, manifest)
         return fresh, FROM_LOG, []
     assert saved is not None
     problem = problem or "its log no longer has all of this run"
@@ -159,6 +163,20 @@ def _read(
         unreported=reading.unreported,
         read_at_ms=int(time.time() * 1000),
     )
+
+
+def _save_calls(run_folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Keep what the functions called during the run, which the embedded emulator has counted; nobody else tells."""
+    if manifest.get("target") != "local" or not manifest.get("endpoint_url"):
+        return
+    asked = {
+        "since_ms": int(manifest["started_at_ms"]) - MARGIN_BEFORE_MS,
+        "until_ms": _read_until_ms(manifest),
+        "log_groups": list(log_groups(manifest)),
+    }
+    found = post_json(f"{manifest['endpoint_url']}/_lab/calls", asked)
+    if found is not None:
+        write_json(run_folder / CALLS_FILE, {**found, **asked})
 
 
 def _read_until_ms(manifest: Mapping[str, Any]) -> int:

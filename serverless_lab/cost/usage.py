@@ -8,7 +8,7 @@ from decimal import Decimal
 from math import ceil
 
 from serverless_lab import quotas
-from serverless_lab.cost.items import ITEMS, allocated_item, duration_item
+from serverless_lab.cost.items import ARCHITECTURES, ITEMS, allocated_item, duration_item
 
 Number = Decimal | int | float | str
 
@@ -68,6 +68,15 @@ class Usage:
 
     def without(self, items: Iterable[str]) -> Usage:
         return self.only(set(self.quantities) - set(items))
+
+    def on(self, architecture: str) -> Usage:
+        """The same with all functions on `architecture`, at the same durations."""
+        moved = Usage()
+        for item, quantity in self.quantities.items():
+            family, _, suffix = item.rpartition(".")
+            key = f"{family}.{architecture}" if suffix in ARCHITECTURES else item
+            moved = moved + Usage({key: quantity}, {key: self.known[item]})
+        return moved
 
     def of_traffic(self) -> Usage:
         """What grows with the number of requests, without what stands there whether requests come or not."""

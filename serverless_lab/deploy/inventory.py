@@ -15,6 +15,7 @@ from serverless_lab.targets.clients import target_errors
 
 STAGE_OF_SAM = "Stage"  # SAM makes this one beside the stage asked for, unless OpenApiVersion is set
 HTTP_API_DEFAULT_STAGE = "$default"
+REST, HTTP = "rest", "http"
 
 
 def describe_deployment(
@@ -44,6 +45,7 @@ def describe_deployment(
                 hint=f"deploy it: `lab deploy --target {target.name}`",
             )
         resources = stack_resources(cloudformation, stack["StackId"])
+        api_url, api_type = _api(target, resources)
         return Deployment(
             target=target.name,
             stack_name=stack_name,
@@ -54,7 +56,8 @@ def describe_deployment(
             parameters=dict(parameters),
             outputs={output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
             functions=_functions(target, resources),
-            api_url=_api_url(target, resources),
+            api_url=api_url,
+            api_type=api_type,
             endpoint_url=target.endpoint_url,
             instance_id=target.instance_id(),
             artifact_bucket=artifact_bucket,
@@ -126,9 +129,23 @@ def _functions(target: Target, resources: list[dict[str, Any]]) -> tuple[Deploye
                 runtime=found.get("Runtime") or "container image",
                 architecture=(found.get("Architectures") or ["x86_64"])[0],
                 alias=aliases.get(name),
+                provisioned_environments=_provisioned(client, name, aliases.get(name)),
             )
         )
     return tuple(sorted(functions, key=lambda function: function.logical_id))
+
+
+def _provisioned(client: Any, name: str, alias: str | None) -> int:
+    """How many environments provisioned concurrency keeps; 0 too where the target does not know of such a thing."""
+    from botocore.exceptions import ClientError
+
+    if alias is None:
+        return 0
+    try:
+        found = client.get_provisioned_concurrency_config(FunctionName=name, Qualifier=alias)
+    except ClientError:
+        return 0
+    return int(found.get("RequestedProvisionedConcurrentExecutions") or 0)
 
 
 def _alias(arn: str) -> tuple[str, str]:
@@ -137,8 +154,8 @@ def _alias(arn: str) -> tuple[str, str]:
     return parts[-2], parts[-1]
 
 
-def _api_url(target: Target, resources: list[dict[str, Any]]) -> str | None:
-    """The URL of the stack's first API, in the template's order of resources; None when it has none."""
+def _api(target: Target, resources: list[dict[str, Any]]) -> tuple[str | None, str | None]:
+    """The URL of the stack's first API, in the template's order of resources, and its type; None when it has none."""
     stages = {item["PhysicalResourceId"] for item in resources if item["ResourceType"].endswith("::Stage")}
     for resource in resources:
         if resource["ResourceType"] == "AWS::ApiGateway::RestApi":
@@ -146,7 +163,7 @@ def _api_url(target: Target, resources: list[dict[str, Any]]) -> str | None:
             items = target.client("apigateway").get_stages(restApiId=api)["item"]
             stage = _stage([item["stageName"] for item in items], stages)
             if stage is not None:
-                return target.api_url(api, stage)
+                return target.api_url(api, stage), REST
     for resource in resources:
         if resource["ResourceType"] == "AWS::ApiGatewayV2::Api" and resource["PhysicalResourceId"] != "unknown":
             api = resource["PhysicalResourceId"]
@@ -156,8 +173,8 @@ def _api_url(target: Target, resources: list[dict[str, Any]]) -> str | None:
                 url = target.api_url(api, stage)
                 # AWS serves the default stage of an HTTP API without a path of its own.
                 on_aws = target.endpoint_url is None
-                return url.removesuffix(f"/{stage}") if on_aws and stage == HTTP_API_DEFAULT_STAGE else url
-    return None
+                return url.removesuffix(f"/{stage}") if on_aws and stage == HTTP_API_DEFAULT_STAGE else url, HTTP
+    return None, None
 
 
 def _stage(there: list[str], of_stack: set[str]) -> str | None:

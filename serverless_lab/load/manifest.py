@@ -14,6 +14,14 @@ from serverless_lab.scenario import Scenario
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
+FUNCTION_FACTS = (
+    "logical_id",
+    "name",
+    "log_group",
+    "memory_size_mb",
+    "architecture",
+    "provisioned_environments",
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class RunManifest:
 
     `planned` counts requests that the scenario asks for, `sent` those that went out; `late_ms_*` is how late. A figure
     is None where nothing was sent or, with a user's own locustfile, where nobody knows. `functions` holds
-    {"logical_id", "name", "log_group"} of each function of the stack; `instance_id` tells an emulator's lifetime.
+    {"logical_id", "name", "log_group", "memory_size_mb", "architecture", "provisioned_environments"} of each function
+    of the stack; `api_type` is `rest` or `http`; `instance_id` tells an emulator's lifetime.
     `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late. `strain` is how
     much the host held up a run on the wall clock, see `strain.Strain`.
     """
@@ -37,7 +46,7 @@ class RunManifest:
     endpoint_url: str | None
     api_url: str
     region: str | None
-    functions: list[dict[str, str]]
+    functions: list[dict[str, Any]]
     started_at_ms: int
     ended_at_ms: int | None = None
     clock: str = "wall"
@@ -53,6 +62,7 @@ class RunManifest:
     versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     instance_id: str | None = None
+    api_type: str | None = None
     strain: dict[str, Any] | None = None
     schema: int = SCHEMA
 
@@ -113,8 +123,9 @@ def begin(
         api_url=base_url,
         region=deployment.region if deployment else None,
         instance_id=deployment.instance_id if deployment else None,
+        api_type=deployment.api_type if deployment else None,
         functions=[
-            {"logical_id": function.logical_id, "name": function.name, "log_group": function.log_group}
+            {name: getattr(function, name) for name in FUNCTION_FACTS}
             for function in (deployment.functions if deployment else ())
         ],
         started_at_ms=started_at_ms,

@@ -22,12 +22,12 @@ def markdown_text(report: ColdStartReport, judgement: Judgement | None = None) -
 
 
 def _lines(report: ColdStartReport, judgement: Judgement | None) -> Iterable[str]:
-    yield f"## Cold starts: {_text(words.headline(report))}"
+    yield f"## Cold starts: {text(words.headline(report))}"
     yield ""
-    yield _text(words.context(report))
+    yield text(words.context(report))
     if judgement is not None:
         yield from _verdicts(judgement)
-        yield from _list(
+        yield from list_lines(
             f"Beside {judgement.comparison.source}" if judgement.comparison is not None else "",
             words.comparison_lines(judgement),
         )
@@ -36,19 +36,19 @@ def _lines(report: ColdStartReport, judgement: Judgement | None) -> Iterable[str
         yield "### By " + (", ".join(report.by) or "function")
         for cells in words.group_cells(report):
             yield ""
-            yield from _table(cells)
+            yield from table_lines(cells)
         yield ""
-        yield f"<sub>{_text(words.LEGEND)}</sub>"
+        yield f"<sub>{text(words.LEGEND)}</sub>"
     if report.total.kinds:
         yield ""
-        yield from (f"* {_text(line)}" for line in words.kinds_text(report.total))
-        yield from (f"* {_text(f'{what}: {sentence}')}" for what, sentence in words.about_environments(report))
+        yield from (f"* {text(line)}" for line in words.kinds_text(report.total))
+        yield from (f"* {text(f'{what}: {sentence}')}" for what, sentence in words.about_environments(report))
     if len(report.bins) > 1 and "bin" not in report.by:
         cells = words.bin_cells(report)
         yield ""
         yield "### Over time"
         yield ""
-        yield from _table(Cells(cells.heads, cells.rows[:BINS_MAX]))
+        yield from table_lines(Cells(cells.heads, cells.rows[:BINS_MAX]))
         if len(cells.rows) > BINS_MAX:
             yield ""
             yield f"{len(cells.rows) - BINS_MAX:,} more bins are not shown."
@@ -56,11 +56,11 @@ def _lines(report: ColdStartReport, judgement: Judgement | None) -> Iterable[str
         yield ""
         yield "### As the client saw it"
         yield ""
-        yield _text("; ".join(words.client_lines(report.client)))
+        yield text("; ".join(words.client_lines(report.client)))
         yield ""
-        yield from _table(words.client_cells(report.client))
-    yield from _list("Notes", report.notes)
-    yield from _list("Could not be read", list(words.unreadable_lines(report)))
+        yield from table_lines(words.client_cells(report.client))
+    yield from list_lines("Notes", report.notes)
+    yield from list_lines("Could not be read", list(words.unreadable_lines(report)))
 
 
 def _verdicts(judgement: Judgement) -> Iterable[str]:
@@ -73,19 +73,19 @@ def _verdicts(judgement: Judgement) -> Iterable[str]:
         [verdict.outcome.upper(), verdict.gate.text, verdict.sentence]
         for verdict in sorted(judgement.verdicts, key=lambda verdict: verdict.outcome == "passed")
     ]
-    yield from _table(Cells(["outcome", "gate", "measured"], rows))
+    yield from table_lines(Cells(["outcome", "gate", "measured"], rows))
 
 
-def _list(title: str, lines: Sequence[str]) -> Iterable[str]:
+def list_lines(title: str, lines: Sequence[str]) -> Iterable[str]:
     if not lines:
         return
     yield ""
-    yield f"### {_text(title)}"
+    yield f"### {text(title)}"
     yield ""
-    yield from (f"* {_text(line)}" for line in lines)
+    yield from (f"* {text(line)}" for line in lines)
 
 
-def _table(cells: Cells) -> Iterable[str]:
+def table_lines(cells: Cells) -> Iterable[str]:
     yield _row([head.lstrip(">") for head in cells.heads])
     yield "|" + "|".join("---:" if head.startswith(">") else "---" for head in cells.heads) + "|"
     yield from map(_row, cells.rows)
@@ -94,12 +94,12 @@ def _table(cells: Cells) -> Iterable[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_text(cell).replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
+    return "| " + " | ".join(text(cell).replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
 
 
 _SPECIAL = {"\\": "\\\\", "<": "&lt;", ">": "&gt;", "*": "\\*", "_": "\\_", "`": "\\`", "[": "\\[", "]": "\\]"}
 
 
-def _text(text: str) -> str:
+def text(text: str) -> str:
     """`text` so that Markdown shows it as it is: a log may hold anything."""
     return "".join(_SPECIAL.get(character, character) for character in text)

@@ -96,6 +96,20 @@ def get_json(url: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def post_json(url: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON object that `url` answers `body` with; None when nobody answers, or with something else."""
+    import urllib.request
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
+        with opener.open(request, timeout=HTTP_TIMEOUT_S) as response:
+            data = json.loads(response.read())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
 def error_code(error: Exception) -> str:
     """AWS's code of a ClientError: `ValidationError`, `ResourceNotFoundException`; empty for other errors."""
     response = getattr(error, "response", None)

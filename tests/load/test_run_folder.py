@@ -109,7 +109,16 @@ def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     begun.write(tmp_path)
     read = RunManifest.read(tmp_path)
     assert read == begun
-    assert read.functions == [{"logical_id": "Ingest", "name": "lab-ingest", "log_group": "/aws/lambda/lab-ingest"}]
+    assert read.functions == [
+        {
+            "logical_id": "Ingest",
+            "name": "lab-ingest",
+            "log_group": "/aws/lambda/lab-ingest",
+            "memory_size_mb": 512,
+            "architecture": "x86_64",
+            "provisioned_environments": 0,
+        }
+    ]
     assert (read.clock, read.complete, read.target, read.stack_name) == ("wall", False, "local", "lab")
     assert set(read.versions) == {"lab", "locust", "python"}
 

@@ -1,0 +1,98 @@
+"""`lab cost` as a user runs it; what it computes is in tests/cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Lab
+from tests.coldstarts.runs import ORDERS, story
+from tests.coldstarts.story_files import write_logs
+from tests.cost.frames import CALLS, MANIFEST, cold, frame, line
+
+pytestmark = pytest.mark.process
+
+PROFILE = """
+name: shop
+requests_per_month: 10000000
+functions: [{memory_mb: 512, duration_ms: 156}]
+per_request: {s3_puts: 1}
+"""
+
+
+@pytest.fixture
+def profile(lab: Lab) -> str:
+    (lab.directory / "shop.yaml").write_text(PROFILE)
+    return "shop.yaml"
+
+
+@pytest.fixture
+def run(lab: Lab) -> str:
+    """A run whose log was read; its target is gone."""
+    import pandas as pd
+
+    from serverless_lab.coldstarts.frame import SavedInvocations, write_parquet
+
+    runs = Path(lab.state("runs"))
+    folder = runs / "20261124-160000-spike"
+    folder.mkdir(parents=True)
+    (runs / "last").write_text(folder.name + "\n")
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST))
+    (folder / "calls.json").write_text(json.dumps({**CALLS, "stored_bytes": {}, "log_bytes": 900}))
+    write_parquet(folder / "invocations.parquet", SavedInvocations(frame(cold(), line(), line(), line()), ()))
+    pd.DataFrame({"status_code": [202] * 4}).to_parquet(folder / "requests.parquet")
+    return folder.name
+
+
+def test_a_profile_is_billed_with_its_surprise_and_its_gates(lab: Lab, profile: str) -> None:
+    shown = lab("cost", "--profile", profile).out
+    assert "$100.00 for a month of 10,000,000 requests" in shown
+    assert "Storing into S3 costs $50.00 (10,000,000 requests), 3.8 times the compute ($13.00)." in shown
+    failed = lab("cost", "--profile", profile, "--fail-if", "total > 99", "--json", ok=False)
+    assert failed.code == 3
+    assert failed.json["failures"] == ["total > 99: total is $100.00"]
+    assert "failed: total > 99" in failed.err
+
+
+def test_a_month_of_the_last_run_needs_no_target(lab: Lab, run: str) -> None:
+    found = lab("cost", "--requests-per-month", "10000000", "--json").json
+    assert (found["basis"], found["name"], found["requests"]) == ("run", run, 4)
+    assert found["month"]["services"]["S3"] == 50
+    assert found["month"]["services"]["API Gateway"] == 35
+    by_name = lab("cost", run, "--csv").out.splitlines()
+    assert by_name[0].startswith("period,service,item,")
+    assert all(row.startswith("once,") for row in by_name[1:])
+
+
+def test_log_files_are_billed_without_any_deployment(lab: Lab) -> None:
+    write_logs(lab.directory / "logs", story())
+    found = lab("cost", "logs", "--region", "eu-central-1", "--architecture", "arm64", "--json").json
+    assert found["basis"] == "log"
+    assert found["once"]["region"] == "eu-central-1"
+    assert {row["item"] for row in found["once"]["lines"]} >= {"lambda.requests", "lambda.duration.arm64"}
+    markdown = lab("cost", f"logs/{ORDERS}.log", "--markdown").out
+    assert markdown.startswith("## Cost: ")
+    assert "not known" in markdown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("cost",), 1, "no run in"),
+        (("cost", "20200101-000000-nothing"), 1, "no run `20200101-000000-nothing`"),
+        (("cost", "--profile", "shop.yaml", "--region", "mars-north-1"), 1, "no price table for Region `mars-north-1`"),
+        (("cost", "--profile", "shop.yaml", "--prices", "nowhere.yaml"), 1, "nowhere.yaml cannot be read"),
+        (("cost", "--profile", "shop.yaml", "some.log"), 2, "not several of them"),
+        (("cost", "--profile", "shop.yaml", "--fail-if", "sum > 5"), 2, "there is no quantity `sum`"),
+        (("cost", "--free-tier"), 2, "--requests-per-month"),
+        (("cost", "--architecture", "mips"), 2, "x86_64 or arm64"),
+        (("cost", "--json", "--csv"), 2, "name one of"),
+    ],
+)
+def test_what_cannot_be_billed_is_said(lab: Lab, profile: str, words: tuple[str, ...], code: int, said: str) -> None:
+    answer = lab(*words, ok=False)
+    assert answer.code == code
+    assert said in answer.err
+    assert answer.out == ""
