@@ -1,7 +1,7 @@
 """The one place that shows which AWS account is about to change, or to be billed, and asks.
 
 Emulators are never asked about. Before a change: account, region, profile and what would be done; before a load also
-what it sends, with the lines that `load_details` has to say of it.
+what it sends and what it may cost.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def confirm_load(
     locustfile: str | None = None,
     users: int = 0,
     run_time_s: int = 0,
+    details: Sequence[str] = (),
     yes: bool = False,
 ) -> None:
     """Like `confirm_change`, before a scenario or a locustfile is sent to `url`.
@@ -62,6 +63,7 @@ def confirm_load(
     Args:
         target: of the deployment that is loaded; None where the user named a URL instead.
         scenario: None where a locustfile is run.
+        details: further lines to show, such as what it may cost.
     """
     if target is None:
         host = urlsplit(url).hostname or ""
@@ -76,12 +78,7 @@ def confirm_load(
         what = f"run {locustfile} with {users} users for {run_time_s} s"
     else:
         what = f"send {planned_count(scenario, seed)} requests of {scenario.name} to {url}"
-    _ask(f"{where}: {what}", load_details(target, scenario, seed), yes)
-
-
-def load_details(target: Target | None, scenario: Scenario | None, seed: int | None) -> list[str]:
-    """What else is worth knowing before `scenario` is sent to AWS, a line each."""
-    return []
+    _ask(f"{where}: {what}", details, yes)
 
 
 def planned_count(scenario: Scenario, seed: int | None) -> int:

@@ -32,6 +32,10 @@ def cost(
     profile: Annotated[
         Path | None, typer.Option("--profile", help="A traffic profile (YAML) to bill instead; see docs/cost.md.")
     ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="Estimate what sending this scenario to the deployed stack will cost instead."),
+    ] = None,
     requests_per_month: Annotated[
         float | None,
         typer.Option("--requests-per-month", min=0, help="Bill a month of so many requests, each like the measured."),
@@ -64,7 +68,8 @@ def cost(
 
     A run is billed from its REPORT lines and from what its functions called, which the embedded emulator counts; a log
     from its REPORT lines; a profile as it says. Prices are dated tables in the package, each number with its source;
-    --prices replaces what you know better. With --requests-per-month the same is billed for a month.
+    --prices replaces what you know better. With --requests-per-month the same is billed for a month. With --scenario
+    nothing is billed yet: it estimates what sending it will cost.
 
     Example: lab cost --requests-per-month 10000000 --fail-if 'total > 200'
     """
@@ -79,6 +84,11 @@ def cost(
         raise typer.BadParameter("--free-tier is for a month: name --requests-per-month too")
     if architecture not in (None, "x86_64", "arm64"):
         raise typer.BadParameter(f"--architecture {architecture}: it is x86_64 or arm64")
+    if scenario is not None:
+        if what or profile is not None or gates or requests_per_month is not None or as_csv or as_markdown:
+            raise typer.BadParameter("with --scenario go --region, --prices and --json: it is an estimate")
+        _estimate(scenario, region, prices, as_json)
+        return
     asked = _Asked(requests_per_month, hours, free_tier, architecture, region, prices)
     found = asked.measured(what or [], refresh) if profile is None else asked.profile(profile)
     failures = [sentence for gate in gates if (sentence := gate.failure(found)) is not None]
@@ -180,6 +190,23 @@ class _Asked:
             architecture=self.architecture,
             notes=notes,
         )
+
+
+def _estimate(scenario: str, region: str | None, prices: Path | None, as_json: bool) -> None:
+    from serverless_lab.cli.context import living_deployment
+    from serverless_lab.cli.estimate import estimate_of
+    from serverless_lab.scenario import load_scenario
+
+    project = Project()
+    chosen = load_scenario(scenario, project.directory)
+    deployment, target = living_deployment(project)
+    found = estimate_of(project, target, deployment, chosen, region=region, prices_file=prices)
+    if as_json:
+        print_json(found.to_json())
+        return
+    from serverless_lab.reporting.costs import print_estimate
+
+    print_estimate(found, chosen.name, stdout_console())
 
 
 def _is_run(what: list[str]) -> bool:

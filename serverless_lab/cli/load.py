@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serverless_lab.cli.confirm import Yes
+from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
 from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed
 from serverless_lab.project import Deployment, Project
@@ -48,6 +49,7 @@ def load(
     web_port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port.")] = 8089,
     force: Force = False,
     profile: Profile = None,
+    max_cost: MaxCost = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -78,6 +80,7 @@ def load(
         web_port=web_port,
         force=force,
         profile=profile,
+        max_cost=max_cost,
         yes=yes,
         quiet=as_json,
     )
@@ -134,12 +137,14 @@ def run_scenario(
     web_port: int = 8089,
     force: bool = False,
     profile: str | None = None,
+    max_cost: float | None = None,
     yes: bool = False,
     quiet: bool = False,
 ) -> LoadResult:
     """Send it and remember the run."""
     from serverless_lab.cli.confirm import confirm_load
     from serverless_lab.cli.context import living_deployment
+    from serverless_lab.cli.estimate import estimate_lines
     from serverless_lab.load.runner import run_load, run_locustfile
     from serverless_lab.scenario import load_scenario, with_request
 
@@ -163,6 +168,7 @@ def run_scenario(
         locustfile=None if locustfile is None else locustfile.name,
         users=users,
         run_time_s=run_time,
+        details=estimate_lines(project, target, deployment, chosen, seed=seed, max_cost=max_cost),
         yes=yes,
     )
     if chosen is None:

@@ -6,6 +6,7 @@ import typer
 
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.deploy import run_deploy
+from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, check_finished, run_scenario, tell
 from serverless_lab.cli.options import (
     AsJson,
@@ -34,6 +35,7 @@ def run_all(
     processes: Processes = None,
     region: Region = None,
     profile: Profile = None,
+    max_cost: MaxCost = None,
     yes: Yes = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -66,6 +68,7 @@ def run_all(
         processes=processes,
         force=force,
         profile=profile,
+        max_cost=max_cost,
         yes=yes,
         quiet=as_json,
     )

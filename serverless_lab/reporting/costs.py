@@ -14,6 +14,8 @@ from serverless_lab.reporting.words import Cells
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from serverless_lab.cost.estimate import Estimate
+
 MILLION = Decimal(1_000_000)
 
 
@@ -121,6 +123,30 @@ def print_cost(report: CostReport, console: Console) -> None:
             console.print(Text(title, style="bold"), highlight=False)
             for line in lines:
                 console.print(Text(f"- {line}"), highlight=False)
+
+
+def print_estimate(found: Estimate, scenario: str, console: Console) -> None:
+    from rich.text import Text
+
+    from serverless_lab.reporting.tables import draw
+
+    title = f"{found.requests:,} requests of {scenario}"
+    console.print(Text(title, style="bold"), highlight=False)
+    for line in found.lines():
+        console.print(Text(line), highlight=False)
+    console.print()
+    console.print(draw(estimate_cells(found)), highlight=False)
+    for line in found.assumptions:
+        console.print(Text(f"- {line}"), highlight=False)
+
+
+def estimate_cells(found: Estimate) -> Cells:
+    """Both ends by service, and between them what was measured."""
+    bills = [found.low, *([] if found.likely is None else [found.likely]), found.high]
+    services = dict.fromkeys(service for one in bills for service in one.by_service())
+    rows = [[service, *(dollars(one.by_service().get(service, Decimal(0))) for one in bills)] for service in services]
+    heads = [">at least", *([] if found.likely is None else [">as measured"]), ">at most"]
+    return Cells(["service", *heads], rows, ["all", *(dollars(one.total) for one in bills)])
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------------

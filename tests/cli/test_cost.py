@@ -96,3 +96,43 @@ def test_what_cannot_be_billed_is_said(lab: Lab, profile: str, words: tuple[str,
     assert answer.code == code
     assert said in answer.err
     assert answer.out == ""
+
+
+# --- before a load ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_on_the_emulator_is_billed_with_what_its_functions_called(deployed: Lab) -> None:
+    """Forty requests of GET /reports/daily, each of which queries the aggregations table."""
+    found = deployed("cost", "--json").json
+    quantities = {row["item"]: row["quantity"] for row in found["once"]["lines"]}
+    assert quantities["apigateway.rest"] == 40
+    assert quantities["lambda.requests"] == 40
+    assert quantities["dynamodb.reads"] >= 20
+    assert quantities["logs.ingested"] > 0
+    assert "s3.puts" not in quantities
+    assert found["unknown"] == []
+
+
+def test_a_scenario_is_estimated_before_it_is_sent(deployed: Lab) -> None:
+    found = deployed("cost", "--scenario", "./quick.yaml", "--json").json
+    assert found["requests"] == 40
+    assert 0 < found["low"]["total"] < found["high"]["total"]
+    shown = deployed("cost", "--scenario", "./quick.yaml").out
+    assert "estimated bill: $" in shown
+    assert "at most: all 6 functions once a request" in shown
+
+
+def test_max_cost_refuses_on_any_target_and_nothing_is_sent(deployed: Lab) -> None:
+    before = sorted(deployed.state("runs").iterdir())
+    refusal = deployed.refused("load", "--scenario", "./quick.yaml", "--max-cost", "0.0001")
+    assert "may cost up to $" in refusal.error
+    assert "--max-cost is $0.0001: nothing was sent" in refusal.error
+    assert sorted(deployed.state("runs").iterdir()) == before
+
+
+def test_what_cannot_be_estimated_is_not_sent_under_a_limit(deployed: Lab) -> None:
+    refusal = deployed.refused("load", "--scenario", "./quick.yaml", "--url", "http://127.0.0.1:9", "--max-cost", "5")
+    assert "what is behind a --url is not known" in refusal.error
+    (deployed.directory / "mine.py").write_text("")
+    refusal = deployed.refused("load", "--locustfile", "mine.py", "--max-cost", "5")
+    assert "what a locustfile sends is not known" in refusal.error
