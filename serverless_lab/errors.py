@@ -6,6 +6,7 @@
         TemplateError           the SAM or CloudFormation template
       PackagingError            a function's zip could not be built
       DeployError               the stack could not be created, updated or deleted
+        TemplateRefused         the target finds fault with the template and has changed nothing
       TargetError               the target cannot be reached, or refuses
         EmulatorError           the embedded target: port in use, will not start, gone
       NothingDeployed           there is no deployment to load, invoke or report on
@@ -47,6 +48,10 @@ class PackagingError(LabError):
 
 
 class DeployError(LabError):
+    pass
+
+
+class TemplateRefused(DeployError):
     pass
 
 

@@ -238,6 +238,12 @@ def _role(target: Target, name: str) -> bool:
     return True
 
 
+def _parameter(target: Target, name: str) -> bool:
+    # Its name is fixed, so one that is left would be in the way of the next stack.
+    target.client("ssm").delete_parameter(Name=name)
+    return True
+
+
 # In the order in which they let go of each other.
 REMOVERS: dict[str, Callable[[Target, str], bool]] = {
     "AWS::Lambda::EventSourceMapping": _mapping,
@@ -248,6 +254,7 @@ REMOVERS: dict[str, Callable[[Target, str], bool]] = {
     "AWS::SQS::Queue": _queue,
     "AWS::S3::Bucket": _bucket,
     "AWS::IAM::Role": _role,
+    "AWS::SSM::Parameter": _parameter,
 }
 
 

@@ -23,7 +23,8 @@ from serverless_lab.deploy.events import (
 )
 from serverless_lab.deploy.packaging import package
 from serverless_lab.deploy.template import Template, read_template
-from serverless_lab.errors import DeployError
+from serverless_lab.deploy.transform import apply_sam, wants_sam, without_absent
+from serverless_lab.errors import DeployError, TemplateRefused
 from serverless_lab.quotas import TEMPLATE_BODY_MAX_BYTES, TEMPLATE_IN_BUCKET_MAX_BYTES
 from serverless_lab.targets.base import Target
 from serverless_lab.targets.clients import target_errors
@@ -126,9 +127,17 @@ class _Deployer:
         self, template: Template, document: dict[str, Any], values: Mapping[str, str], notes: list[str]
     ) -> DeployResult:
         status = self._settled_status(notes)
+        if not self._target.capabilities.skips_absent_resources:
+            pseudo = {"AWS::Region": self._target.region, "AWS::StackName": self._stack_name}
+            document = without_absent(document, template.scope(values, pseudo))
         request = self._request(document, values)
         action = Action.CREATED if status is None else Action.UPDATED
-        change_set, stack_id = self._change_set(request, "CREATE" if status is None else "UPDATE")
+        kind = "CREATE" if status is None else "UPDATE"
+        try:
+            change_set, stack_id = self._change_set(request, kind)
+        except TemplateRefused as refusal:
+            request = self._request(self._transformed(document, values, refusal), values)
+            change_set, stack_id = self._change_set(request, kind)
         if change_set is None:
             return self._result(stack_id, Action.UNCHANGED, values, notes)
         if status is not None and not self._target.capabilities.updates_functions_in_place:
@@ -182,6 +191,13 @@ class _Deployer:
             hint=f"delete it with `lab destroy {self._stack_name}`, then deploy again",
         )
 
+    def _transformed(self, document: dict[str, Any], values: Mapping[str, str], why: TemplateRefused) -> dict[str, Any]:
+        """The template after the SAM transform, for an emulator that refuses it as it is; else the refusal stands."""
+        if self._target.endpoint_url is None or not wants_sam(document):
+            raise why
+        self._on_step(f"applying the SAM transform here, since {self._target.name} refuses the template as it is")
+        return apply_sam(document, values, self._target.session())
+
     def _delete(self) -> None:
         remove_stack(self._target, self._stack_name, self._on_event, self._patience)
 
@@ -224,7 +240,7 @@ class _Deployer:
             if error.response["Error"]["Code"] not in ("ValidationError", "InsufficientCapabilitiesException"):
                 raise
             message = error.response["Error"].get("Message", "")
-            raise DeployError(
+            raise TemplateRefused(
                 f"stack `{self._stack_name}`: {self._target.name} refuses the template: {message}",
                 hint="mend the template, then deploy again",
             ) from error

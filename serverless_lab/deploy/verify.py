@@ -123,10 +123,11 @@ def _function(check: _Check, logical_id: str) -> Iterator[str]:
     alias = check.wanted(logical_id, "AutoPublishAlias")
     qualifier: dict[str, str] = {}
     if isinstance(alias, str):
-        if not _has_alias(client, name, alias):
+        version = _alias_version(client, name, alias)
+        if version is None:
             yield f"`{logical_id}`: alias {alias} does not exist on {check.target.name}, so its events reach nothing"
             return
-        qualifier = {"Qualifier": alias}
+        qualifier = {"Qualifier": version}  # not the alias: LocalStack 4.8.1 knows no configuration of one
     found = client.get_function_configuration(FunctionName=name, **qualifier)
     for title, wanted, actual in _settings(check, logical_id, found):
         if wanted != actual:
@@ -250,16 +251,16 @@ def _may_be_off(enabled: Any) -> bool:
     return not isinstance(enabled, SCALARS) or as_text(enabled) != "true"
 
 
-def _has_alias(client: Any, function: str, alias: str) -> bool:
+def _alias_version(client: Any, function: str, alias: str) -> str | None:
+    """The version that the alias names; None where there is no such alias."""
     from botocore.exceptions import ClientError
 
     try:
-        client.get_alias(FunctionName=function, Name=alias)
+        return str(client.get_alias(FunctionName=function, Name=alias)["FunctionVersion"])
     except ClientError as error:
         if error_code(error) == "ResourceNotFoundException":
-            return False
+            return None
         raise
-    return True
 
 
 def _whole(value: Any) -> int | None:

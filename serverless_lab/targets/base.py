@@ -25,6 +25,7 @@ class Capabilities:
     virtual_clock: bool = False
     updates_functions_in_place: bool = True
     keeps_provisioned_concurrency: bool = True
+    skips_absent_resources: bool = True
 
 
 class Target(Protocol):

@@ -48,8 +48,8 @@ class LocalStackTarget(EmulatedTarget):
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        # Seen on LocalStack 4.8.1: no REPORT has an Init Duration, a stream is an environment, and any update of a
-        # function with AutoPublishAlias fails and takes the alias away.
+        # Seen on LocalStack 4.8.1: no REPORT has an Init Duration, a stream is an environment, any update of a function
+        # with AutoPublishAlias fails and takes the alias away, and a resource whose condition is false is evaluated.
         # Seen on MiniStack 1.5.33: no Init Duration either, a new stream for every invocation, updates work.
         return Capabilities(
             reports_init_duration=False,
@@ -57,6 +57,7 @@ class LocalStackTarget(EmulatedTarget):
             request_id_header=False,
             updates_functions_in_place=self.is_ministack,
             keeps_provisioned_concurrency=not self.is_ministack,
+            skips_absent_resources=self.is_ministack,
         )
 
     def instance_id(self) -> str | None:

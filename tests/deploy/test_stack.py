@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from serverless_lab.deploy.destroy import destroy_stack
@@ -18,7 +19,7 @@ from serverless_lab.deploy.inventory import deployment_is_gone, describe_deploym
 from serverless_lab.deploy.progress import StackProgress
 from serverless_lab.deploy.stack import Action, deploy_stack
 from serverless_lab.deploy.verify import verify_stack
-from serverless_lab.errors import BadInput, DeployError, NothingDeployed, TargetError
+from serverless_lab.errors import BadInput, DeployError, NothingDeployed, TargetError, TemplateRefused
 from serverless_lab.project import Deployment, Project
 from serverless_lab.targets import resolve_target
 from tests.conftest import SAMPLES, free_port
@@ -330,3 +331,26 @@ def test_building_leaves_the_sample_s_folder_alone(deploy):
     deploy(folder / "template.yaml")
     assert sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts) == before
     assert isinstance(folder, Path)
+
+
+def test_a_target_that_refuses_the_template_as_it_is_gets_it_transformed(deploy, target, stack_name, hello):
+    """LocalStack 4.8.1 resolves references before it applies SAM's transform, so it knows no `Function.Alias`."""
+    sent = []
+    cloudformation = target.client("cloudformation")
+    original = cloudformation.create_change_set
+
+    def create_change_set(**request):
+        sent.append(json.loads(request["TemplateBody"]))
+        if "Transform" in sent[-1]:
+            message = "Template format error: Unresolved resource dependencies [HelloFunction.Alias]"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "CreateChangeSet")
+        return original(**request)
+
+    cloudformation.create_change_set = create_change_set
+    assert deploy(hello).action is Action.CREATED
+    assert ["Transform" in document for document in sent] == [True, False]
+    assert physical(target, stack_name, "AWS::Lambda::Function")
+    text = hello.read_text()
+    hello.write_text(text.replace("AWS::Serverless-2016-10-31", "[AWS::Include, AWS::Serverless-2016-10-31]"))
+    with pytest.raises(TemplateRefused, match="Unresolved resource dependencies"):
+        deploy(hello, Greeting="moin")
