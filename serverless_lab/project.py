@@ -32,6 +32,7 @@ class DeployedFunction:
 
     `logical_id` is the template's, `name` the physical name; `alias` the alias events go to, None for $LATEST.
     `provisioned_environments` are those that provisioned concurrency keeps for the alias.
+    `handler` is the target's setting; `wrapped_handler` the template's, where `handler` is that of an added module.
     """
 
     logical_id: str
@@ -43,6 +44,8 @@ class DeployedFunction:
     architecture: str
     alias: str | None = None
     provisioned_environments: int = 0
+    handler: str | None = None
+    wrapped_handler: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,15 @@ from serverless_lab.cli.options import (
 from serverless_lab.errors import NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
 
+Wrap = Annotated[
+    bool | None,
+    typer.Option(
+        "--wrap/--no-wrap",
+        help="Put a module beside each function's code that tells of its init.  "
+        "[default: where the target prints no Init Duration]",
+    ),
+]
+
 
 def deploy(
     target_name: TargetName = None,
@@ -33,6 +42,7 @@ def deploy(
     parameter: Parameters = None,
     region: Region = None,
     profile: Profile = None,
+    wrap: Wrap = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +55,16 @@ def deploy(
     Example: lab deploy --parameter InitStyle=lazy
     """
     deployment, changed = run_deploy(
-        Project(), target_name, template, stack, parse_parameters(parameter), region, profile, yes, quiet=as_json
+        Project(),
+        target_name,
+        template,
+        stack,
+        parse_parameters(parameter),
+        region,
+        profile,
+        yes,
+        wrap=wrap,
+        quiet=as_json,
     )
     if as_json:
         print_json({**deployment.to_json(), "changed": changed})
@@ -53,6 +72,8 @@ def deploy(
     say(f"stack {deployment.stack_name} on {deployment.target}: {'deployed' if changed else 'no changes'}")
     for function in deployment.functions:
         say(f"  {function.name}  {function.memory_size_mb} MB  {function.timeout_s} s  {function.runtime}")
+        if function.wrapped_handler is not None:
+            say(f"    handler {function.handler}, which measures the import of {function.wrapped_handler}")
     for note in deployment.notes:
         say(f"note: {note}")
     if deployment.api_url is not None:
@@ -70,6 +91,7 @@ def run_deploy(
     profile: str | None,
     yes: bool,
     *,
+    wrap: bool | None = None,
     quiet: bool,
 ) -> tuple[Deployment, bool]:
     """Deploy and remember it: (the deployment, whether anything changed)."""
@@ -101,6 +123,7 @@ def run_deploy(
             stack_name=stack_name,
             parameters=parameters,
             build_directory=project.build,
+            wrap=wrap,
             on_event=view.event,
             on_step=view.step,
         )

@@ -132,11 +132,12 @@ def count_patterns(
 
 def patterns_of(frame: pd.DataFrame) -> dict[str, int]:
     """`count_patterns` of a frame of `frame.COLUMNS`."""
+    from serverless_lab.coldstarts.frame import reported_init_ms
 
     return count_patterns(
         floats_of(frame["duration_ms"]),
         floats_of(frame["billed_duration_ms"]),
-        floats_of(frame["init_duration_ms"]),
+        floats_of(reported_init_ms(frame)),
         floats_of(frame["billed_restore_duration_ms"]),
         (frame["kind"] == PROVISIONED).to_numpy(dtype=bool),
     )

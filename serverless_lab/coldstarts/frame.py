@@ -16,7 +16,9 @@ from typing import Any
 import pandas as pd
 
 from serverless_lab.coldstarts.invocations import (
+    FROM_WRAPPER,
     WAITED,
+    WRAPPER_IN_DURATION,
     InitRow,
     InvocationRow,
     Invocations,
@@ -28,7 +30,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "function": ("str", "function name"),
     "log_group": ("str", ""),
     "log_stream": ("str", ""),
-    "environment_id": ("str", "end of the stream's name; missing where a stream is not an environment"),
+    "environment_id": (
+        "str",
+        "end of the stream's name; where a stream is not an environment, what the wrapper says, or missing",
+    ),
     "version": ("str", "executed version: $LATEST or a number"),
     "request_id": ("str", "the function's request id; missing where a query left it away"),
     "timestamp": ("Int64", "ms epoch, of the REPORT event"),
@@ -38,7 +43,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "billed_duration_ms": ("Int64", "ms"),
     "memory_size_mb": ("Int64", "MB"),
     "max_memory_used_mb": ("Int64", "MB, peak of the environment so far"),
-    "init_duration_ms": ("float64", "ms; missing when the line has none"),
+    "init_duration_ms": (
+        "float64",
+        "ms; missing when the line has none. Of the kind sources wrapper and wrapper-in-duration: the handler's import",
+    ),
     "restore_duration_ms": ("float64", "ms; SnapStart"),
     "billed_restore_duration_ms": ("Int64", "ms; SnapStart"),
     "status": ("str", "timeout, error, failure; missing for success"),
@@ -67,7 +75,12 @@ def to_frame(rows: Sequence[InvocationRow]) -> pd.DataFrame:
 
 def carries_init(frame: pd.DataFrame) -> pd.Series:
     """Which invocations' REPORT has an Init Duration or a Restore Duration, whoever waited for it."""
-    return frame["init_duration_ms"].notna() | frame["restore_duration_ms"].notna()
+    return reported_init_ms(frame).notna() | frame["restore_duration_ms"].notna()
+
+
+def reported_init_ms(frame: pd.DataFrame) -> pd.Series:
+    """The Init Duration that REPORT lines have, ms; missing where a module that lab added has measured the init."""
+    return frame["init_duration_ms"].where(~frame["kind_source"].isin(FROM_WRAPPER))
 
 
 def caller_waited(frame: pd.DataFrame) -> pd.Series:
@@ -78,11 +91,15 @@ def caller_waited(frame: pd.DataFrame) -> pd.Series:
 def init_plus_duration_ms(frame: pd.DataFrame) -> pd.Series:
     """What an invocation whose caller waited took in all, ms: the init and the first duration.
 
-    A repeated init is inside Duration already. Missing for other kinds, and where the log has no Init Duration.
+    A repeated init is inside Duration already, and so is any on a target that starts its processes there. Missing for
+    other kinds, and where the log has no Init Duration.
     """
     before = frame["init_duration_ms"].where(frame["kind"] == "cold")
     before = before.where(frame["kind"] != "restored", frame["restore_duration_ms"])
-    before = before.where(frame["kind"] != "init-repeated", 0.0)
+    is_inside = (frame["kind"] == "init-repeated") | (
+        (frame["kind"] == "cold") & (frame["kind_source"] == WRAPPER_IN_DURATION)
+    )
+    before = before.where(~is_inside, 0.0)
     # Both are printed with two or three decimals; a sum has no more.
     return (before + frame["duration_ms"]).round(3)
 

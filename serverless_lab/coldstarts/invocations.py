@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 
 from serverless_lab.coldstarts.platform_events import LogsDropped, PlatformEvent, is_platform_event, read_event
 from serverless_lab.coldstarts.sources import LogEvent
+from serverless_lab.coldstarts.wrapper_lines import Wrapped, WrapperInit, WrapperInvocation
 from serverless_lab.report_line import (
     FaultLine,
     InitReport,
@@ -57,6 +58,8 @@ INIT_PHASE = "init-phase"
 INITIALIZATION_TYPE = "initialization-type"
 FIRST_IN_STREAM = "first-in-stream"
 AFTER_RESET = "after-reset"
+WRAPPER = "wrapper"
+WRAPPER_IN_DURATION = "wrapper-in-duration"
 NOTHING = "nothing"
 KIND_SOURCES = (
     REPORT_FIELD,
@@ -66,8 +69,14 @@ KIND_SOURCES = (
     INITIALIZATION_TYPE,
     FIRST_IN_STREAM,
     AFTER_RESET,
+    WRAPPER,
+    WRAPPER_IN_DURATION,
     NOTHING,
 )
+
+FROM_WRAPPER = (WRAPPER, WRAPPER_IN_DURATION)
+"""What a line of the module that `lab deploy` adds has told: its init is the handler's import, and no REPORT has it.
+The second one is of targets that start a process within Duration."""
 
 # assumed: on-demand, START follows the end of the init within milliseconds, so a second between them means that nobody
 # waited. Ours to choose: Datadog's extension takes 10 s between INIT_START and START, and so misses short ones
@@ -119,7 +128,8 @@ class InvocationRow:
     @property
     def carries_init(self) -> bool:
         """Whether the REPORT has an Init Duration or a Restore Duration, whoever waited for it."""
-        return self.init_duration_ms is not None or self.restore_duration_ms is not None
+        of_report = self.init_duration_ms is not None and self.kind_source not in FROM_WRAPPER
+        return of_report or self.restore_duration_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +237,14 @@ def build_invocations(
         provisioned_functions: functions with provisioned concurrency. Where only the stream tells, the first invocation
             of their environments may or may not have waited.
     """
-    streams: dict[tuple[str, str], list[tuple[LogEvent, bool]]] = {}
+    streams: dict[tuple[str, str], list[_Told]] = {}
+    wrapped: dict[str, Wrapped] = {}
     for is_earlier, part in ((True, earlier), (False, events)):
         for event in part:
-            streams.setdefault((event.log_group, event.log_stream), []).append((event, is_earlier))
+            line = event.line if event.line is not None else read_event(event.message)
+            streams.setdefault((event.log_group, event.log_stream), []).append((event, is_earlier, line))
+            if isinstance(line, WrapperInit | WrapperInvocation):
+                wrapped.setdefault(event.log_group, Wrapped()).add(line)
     rows: list[InvocationRow] = []
     inits: list[InitRow] = []
     restores: list[InitRow] = []
@@ -240,13 +254,16 @@ def build_invocations(
     telling: set[str] = set()  # functions with a sign of an invocation that did not fail
     for (group, stream_name), stream_events in streams.items():
         function = (functions or {}).get(group) or function_name(group, stream_name)
+        of_group = wrapped.get(group)
+        tells_all = of_group is not None and of_group.tells_all
         stream = _Stream(
             function=function,
             log_group=group,
             log_stream=stream_name,
-            reports_init_duration=reports_init_duration,
+            reports_init_duration=reports_init_duration and not tells_all,
             # Lines whose stream is not known may come from any environment.
-            is_environment=one_stream_per_environment and bool(stream_name),
+            is_environment=one_stream_per_environment and bool(stream_name) and not tells_all,
+            wrapped=of_group,
             is_provisioned=function in provisioned_functions,
         )
         for event, is_earlier, line in _with_failures(_in_order(stream_events)):
@@ -264,13 +281,20 @@ def build_invocations(
         without_status += stream.without_status
         if stream.has_starts:
             telling.update(row.function for row in stream.rows)
+    for group, of_group in wrapped.items():
+        if not one_stream_per_environment or of_group.tells_all:
+            inits.extend(_processes(of_group, (functions or {}).get(group) or function_name(group), rows))
     rows.sort(key=lambda row: (row.timestamp or 0, row.function, row.request_id))
     for found in (inits, restores):
         found.sort(key=lambda init: (init.timestamp or 0, init.function, init.environment_id or ""))
     unfinished.sort(key=lambda open_: (open_.start_timestamp or 0, open_.function, open_.request_id))
     telling.update(row.function for row in rows if row.status is None and row.error_type is None)
     # Logs from before INIT_START existed (2022) show cold starts and no environments.
-    streams_tell = bool(inits) or (one_stream_per_environment and all(row.init_duration_ms is None for row in rows))
+    streams_tell = (
+        bool(inits)
+        or bool(wrapped)
+        or (one_stream_per_environment and all(row.init_duration_ms is None for row in rows))
+    )
     return Invocations(
         rows=tuple(rows),
         inits=tuple(inits) if streams_tell else None,
@@ -288,21 +312,32 @@ def build_invocations(
 _Told = tuple[LogEvent, bool, PlatformEvent | None]
 
 
-def _in_order(events: list[tuple[LogEvent, bool]]) -> list[_Told]:
+def _in_order(events: list[_Told]) -> list[_Told]:
     """By time; at one instant an init comes first: AWS does not promise an order of events of one millisecond.
 
     A line without a time happened when the line before it did.
     """
     keyed = []
     last_ms = 0
-    for event, is_earlier in events:
+    for told in events:
+        event, _, line = told
         if event.timestamp_ms is not None:
             last_ms = event.timestamp_ms
-        line = event.line if event.line is not None else read_event(event.message)
         is_init = isinstance(line, InitStart | InitReport | RestoreStart | RestoreReport)
-        keyed.append(((last_ms, not is_init), (event, is_earlier, line)))
+        keyed.append(((last_ms, not is_init), told))
     keyed.sort(key=lambda item: item[0])
     return [told for _, told in keyed]
+
+
+def _processes(wrapped: Wrapped, function: str, rows: Iterable[InvocationRow]) -> list[InitRow]:
+    """The processes that the added module saw begin, where no stream tells them apart."""
+    served = {row.environment_id: row.timestamp for row in reversed(list(rows)) if row.environment_id is not None}
+    found = []
+    for environment_id in sorted(wrapped.environments):
+        init = wrapped.inits.get(environment_id)
+        began = served.get(environment_id) if init is None or init.started_at_ms is None else round(init.started_at_ms)
+        found.append(InitRow(function, began, environment_id, None if init is None else init.initialization_type))
+    return found
 
 
 def _with_failures(told: list[_Told]) -> list[_Told]:
@@ -342,6 +377,7 @@ class _Stream:
     reports_init_duration: bool
     is_environment: bool
     is_provisioned: bool
+    wrapped: Wrapped | None = None
     rows: list[InvocationRow] = field(default_factory=list)
     ignored_init_durations: int = 0
     dropped_log_events: int = 0
@@ -387,6 +423,12 @@ class _Stream:
                 if not is_earlier:
                     self.rows.append(row)
                     self.without_status += row.status is None and not event.tells_status
+            case WrapperInit():
+                # Without INIT_START this is what tells of an environment, used or not. One more of the same
+                # environment is a process that follows one that has ended.
+                first = self.is_environment and self._invocations == 0 and not self._inits
+                if first and not is_earlier and not self.reports_init_duration:
+                    self._inits.append(_Init(event.timestamp_ms, line.initialization_type, function=self.function))
             case LogsDropped():
                 self.dropped_log_events += 0 if is_earlier else line.dropped_records
             case _:
@@ -442,6 +484,7 @@ class _Stream:
             and self.is_environment
             and not is_earlier
             and not self.reports_init_duration
+            and not self._inits
         ):
             # No INIT_START on this target: an environment is seen when it serves its first invocation.
             self._inits.append(_Init(event.timestamp_ms, None))
@@ -454,20 +497,28 @@ class _Stream:
             init_duration_ms = None
             self.ignored_init_durations += 1
         environment_id, version = split_stream_name(self.log_stream)
-        kind, kind_source = self._kind(event, report, init_duration_ms, invocation)
+        told = None if self.wrapped is None else self.wrapped.invocations.get(report.request_id)
+        kind, kind_source = self._kind(event, report, init_duration_ms, invocation, told)
         initialization_type = self._type_of(kind, kind_source, report)
+        init_start = None if invocation.init is None else invocation.init.timestamp
+        if told is not None and kind_source in FROM_WRAPPER and told.sequence == 1:
+            assert self.wrapped is not None
+            init_duration_ms = None if kind == INIT_REPEATED else told.init_duration_ms
+            of_process = self.wrapped.inits.get(told.environment_id)
+            if of_process is not None and of_process.started_at_ms is not None and not self.is_environment:
+                init_start = round(of_process.started_at_ms)
         if self.is_environment:
             self._initialization_type = initialization_type
         return InvocationRow(
             function=invocation.function or self.function,
             log_group=self.log_group,
             log_stream=self.log_stream,
-            environment_id=environment_id if self.is_environment else None,
+            environment_id=environment_id if self.is_environment else None if told is None else told.environment_id,
             version=invocation.version or version,
             request_id=report.request_id,
             timestamp=event.timestamp_ms,
             start_timestamp=invocation.start_timestamp,
-            init_start_timestamp=None if invocation.init is None else invocation.init.timestamp,
+            init_start_timestamp=init_start,
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,
             memory_size_mb=report.memory_size_mb,
@@ -488,12 +539,19 @@ class _Stream:
             return SNAP_START
         if kind == PROVISIONED:
             return PROVISIONED_CONCURRENCY
+        if kind == COLD and kind_source in FROM_WRAPPER:
+            return ON_DEMAND
         said = self._initialization_type if self.is_environment else None
         # documented: an init without INIT_REPORT is neither provisioned concurrency's nor SnapStart's (same page).
         return said or (ON_DEMAND if kind in (COLD, PROACTIVE) and kind_source == INIT_START_GAP else None)
 
     def _kind(
-        self, event: LogEvent, report: ReportLine, init_duration_ms: float | None, invocation: _Invocation
+        self,
+        event: LogEvent,
+        report: ReportLine,
+        init_duration_ms: float | None,
+        invocation: _Invocation,
+        told: WrapperInvocation | None,
     ) -> tuple[str, str]:
         """What this invocation was, and what told. The first rule that applies counts."""
         gap_ms = _gap_ms(event, report, invocation)
@@ -530,6 +588,8 @@ class _Stream:
             return INIT_REPEATED, INIT_PHASE
         if invocation.after_reset:
             return INIT_REPEATED, AFTER_RESET
+        if told is not None:
+            return self._told_by_wrapper(told, invocation)
         if init is not None:
             return UNKNOWN, NOTHING  # an init right before, and no word of how long it took
         if not event.tells_init:
@@ -544,6 +604,17 @@ class _Stream:
                 return WARM, FIRST_IN_STREAM
             return (UNKNOWN, NOTHING) if self.is_provisioned else (COLD, FIRST_IN_STREAM)
         return UNKNOWN, NOTHING
+
+    def _told_by_wrapper(self, told: WrapperInvocation, invocation: _Invocation) -> tuple[str, str]:
+        """The first invocation of a process waited for it, unless it was there by provisioned concurrency."""
+        source = WRAPPER_IN_DURATION if told.tells_all else WRAPPER
+        if told.sequence > 1:
+            return WARM, source
+        if self.is_environment and not invocation.is_first:
+            return INIT_REPEATED, source  # a process that follows one that has ended, in the same environment
+        if told.initialization_type == PROVISIONED_CONCURRENCY:
+            return PROVISIONED, source
+        return COLD, source
 
 
 def _gap_ms(event: LogEvent, report: ReportLine, invocation: _Invocation) -> float | None:

@@ -137,7 +137,7 @@ def _seen(frame: pd.DataFrame) -> _Seen | None:
     known = known[known["environment_id"].notna() & known["_start"].notna() & known["timestamp"].notna()]
     if not len(known):
         return None
-    codes, _ = pd.factorize(pd.MultiIndex.from_frame(known[["log_group", "log_stream"]]))
+    codes, _ = pd.factorize(pd.MultiIndex.from_frame(known[["log_group", "environment_id"]]))
     known = known.assign(_environment=codes).sort_values(["_environment", "_start"], kind="stable")
     return _Seen(
         environment=known["_environment"].to_numpy(),

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from serverless_lab.coldstarts.client import ClientSummary
-from serverless_lab.coldstarts.invocations import UNKNOWN, function_name
+from serverless_lab.coldstarts.invocations import (
+    COLD,
+    FIRST_IN_STREAM,
+    FROM_WRAPPER,
+    NOTHING,
+    UNKNOWN,
+    WRAPPER_IN_DURATION,
+    function_name,
+)
 from serverless_lab.coldstarts.names import many, short_names
 from serverless_lab.coldstarts.statistics import Bins, Rate, Summary, began_ms
 from serverless_lab.load.strain import note_of
@@ -72,7 +80,7 @@ def kind_notes(total: Summary, *, of_files: bool) -> list[str]:
             ]
         return [
             "Cold starts cannot be told from this target's logs: it prints no Init Duration, and a log stream is not "
-            "an environment. There is no rate."
+            "an environment. There is no rate. `lab deploy` adds a module that tells, unless --no-wrap keeps it away."
         ]
     if unknown:
         return [f"{many(unknown, 'invocation')} of unknown kind: not counted in cold-start rates."]
@@ -105,8 +113,9 @@ def file_notes(files: FilesRead, total: Summary) -> list[str]:
 
 
 def _log_notes(saved: SavedInvocations) -> list[str]:
-    notes = []
-    cold_without_init = int(((saved.frame["kind"] == "cold") & saved.frame["init_duration_ms"].isna()).sum())
+    notes = _wrapper_notes(saved)
+    cold = saved.frame[saved.frame["kind"] == COLD]
+    cold_without_init = int((cold["init_duration_ms"].isna() & (cold["kind_source"] == FIRST_IN_STREAM)).sum())
     if cold_without_init:
         notes.append(
             f"{many(cold_without_init, 'cold start')} told by the first invocation of a log stream: "
@@ -136,6 +145,26 @@ def _log_notes(saved: SavedInvocations) -> list[str]:
         notes.append(
             f"{many(saved.repeated_reports, 'REPORT line')} stand twice: the input overlaps, and they count twice."
         )
+    return notes
+
+
+def _wrapper_notes(saved: SavedInvocations) -> list[str]:
+    """How kinds were known where the target prints no Init Duration, and what an init is there."""
+    frame = saved.frame
+    by_wrapper = frame["kind_source"].isin(FROM_WRAPPER)
+    if not by_wrapper.any():
+        return []
+    told = [(int(by_wrapper.sum()), "the module that `lab deploy` added to the functions")]
+    told.append((int((frame["kind_source"] == FIRST_IN_STREAM).sum()), "the place in a log stream"))
+    told.append((int((frame["kind_source"] == NOTHING).sum()), "nothing"))
+    notes = ["Kinds known by " + ", ".join(f"{who}: {count:,}" for count, who in told if count) + "."]
+    if (by_wrapper & frame["init_duration_ms"].notna()).any():
+        notes.append(
+            "Inits were measured by that module: they are the import of the handler's module, without the start of the "
+            "runtime before it."
+        )
+    if (by_wrapper & (frame["kind_source"] == WRAPPER_IN_DURATION)).any():
+        notes.append("This target starts processes within Duration: init+run is the Duration, the init is in it.")
     return notes
 
 

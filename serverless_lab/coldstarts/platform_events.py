@@ -3,7 +3,8 @@
 With `LogFormat: JSON` every platform event is `{"time": …, "type": "platform.…", "record": {…}}`
 (https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html). It becomes the same line the text format
 has, so nothing after this module knows of two formats; the events that only this format has are defined here.
-`RuntimeDone` names the request too: counting it beside the report would double the invocations.
+`RuntimeDone` names the request too: counting it beside the report would double the invocations. What the module that
+`lab deploy` adds prints (wrapper_lines.py) is read with them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from serverless_lab.coldstarts.wrapper_lines import (
+    WrapperInit,
+    WrapperInvocation,
+    WrapperLine,
+    is_wrapper_line,
+    read_wrapper_line,
+    wrapper_line_of,
+)
 from serverless_lab.report_line import (
     EndLine,
     ExtensionLine,
@@ -78,7 +87,7 @@ class LogsDropped:
     reason: str | None = None
 
 
-PlatformEvent: TypeAlias = PlatformLine | InitRuntimeDone | RuntimeDone | RestoreRuntimeDone | LogsDropped
+PlatformEvent: TypeAlias = PlatformLine | InitRuntimeDone | RuntimeDone | RestoreRuntimeDone | LogsDropped | WrapperLine
 
 _TYPES = (
     "start",
@@ -106,15 +115,15 @@ def read_event(message: str) -> PlatformEvent | None:
     """The platform event in one log event, text or JSON; None for everything else, and for what cannot be read."""
     text = message.lstrip()
     if text.startswith("{"):
-        return parse_json(text)
+        return read_wrapper_line(text) if is_wrapper_line(text) else parse_json(text)
     return parse_line(text) if is_platform_line(text) else None
 
 
 def is_platform_event(message: str) -> bool:
-    """Whether Lambda itself wrote this event and it is of a kind that is read here, readable or not."""
+    """Whether Lambda, or a module that lab added, wrote this event and it is of a kind that is read here."""
     text = message.lstrip()
     if text.startswith("{"):
-        return _platform_type(_json_object(text)) is not None
+        return is_wrapper_line(text) or _platform_type(_json_object(text)) is not None
     return is_platform_line(text)
 
 
@@ -145,14 +154,14 @@ def epoch_ms(text: object) -> int | None:
 
 def is_json_platform_event(event: object) -> bool:
     """`is_platform_event` of JSON that was parsed already."""
-    return isinstance(event, dict) and _platform_type(event) is not None
+    return isinstance(event, dict) and (_platform_type(event) is not None or wrapper_line_of(event) is not None)
 
 
 def from_json(event: dict[str, Any]) -> PlatformEvent | None:
     """`parse_json` of JSON that was parsed already."""
     kind = _platform_type(event)
     if kind is None:
-        return None
+        return wrapper_line_of(event)
     record = event.get("record")
     if kind == "fault":
         # documented: of the Logs API, https://docs.aws.amazon.com/lambda/latest/dg/runtimes-logs-api.html
@@ -434,6 +443,8 @@ def _record(event: PlatformEvent) -> tuple[str, dict[str, Any] | str]:
             return "logsDropped", _said(
                 droppedBytes=event.dropped_bytes, droppedRecords=event.dropped_records, reason=event.reason
             )
+        case WrapperInit() | WrapperInvocation():
+            raise ValueError("Lambda writes no such event: the module that lab adds does")
 
 
 def _said(**fields: Any) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class Sample:
 
 def sample_of(frame: pd.DataFrame, environments: int | None) -> Sample:
     """The sample of the invocations in `frame` (columns of `frame.COLUMNS`)."""
-    from serverless_lab.coldstarts.frame import init_plus_duration_ms
+    from serverless_lab.coldstarts.frame import carries_init, init_plus_duration_ms
 
     is_timeout = frame["status"] == "timeout"
     failed = frame["status"].notna() | frame["error_type"].notna()
@@ -225,7 +225,7 @@ def sample_of(frame: pd.DataFrame, environments: int | None) -> Sample:
         init_ms=sorted_values(frame.loc[frame["kind"] == COLD, "init_duration_ms"]),
         restore_ms=sorted_values(frame["restore_duration_ms"]),
         init_plus_first_ms=sorted_values(init_plus_duration_ms(frame)),
-        with_init=int((frame["init_duration_ms"].notna() | frame["restore_duration_ms"].notna()).sum()),
+        with_init=int(carries_init(frame).sum()),
         environments=environments,
         memory_sizes_mb=tuple(sorted({int(size) for size in frame["memory_size_mb"].dropna()})),
         max_memory_used_mb=int(memory.max()) if len(memory) else None,

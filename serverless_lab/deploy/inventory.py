@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serverless_lab.deploy.events import describe_stack, stack_resources
+from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.errors import EmulatorError, NothingDeployed
 from serverless_lab.project import DeployedFunction, Deployment
 from serverless_lab.targets.base import Target
@@ -130,6 +131,8 @@ def _functions(target: Target, resources: list[dict[str, Any]]) -> tuple[Deploye
                 architecture=(found.get("Architectures") or ["x86_64"])[0],
                 alias=aliases.get(name),
                 provisioned_environments=_provisioned(client, name, aliases.get(name)),
+                handler=found.get("Handler"),
+                wrapped_handler=original_handler(found),
             )
         )
     return tuple(sorted(functions, key=lambda function: function.logical_id))

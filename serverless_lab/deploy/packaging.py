@@ -87,15 +87,19 @@ class Entry:
     size_bytes: int
 
 
-def package(artifact: Artifact, build_directory: Path) -> Package:
+def package(artifact: Artifact, build_directory: Path, added: Path | None = None) -> Package:
     """The file to upload for `artifact`.
+
+    Args:
+        added: a file that is put beside the code, at the top of the zip.
 
     Raises:
         PackagingError: dependencies that cannot be installed, too much code, links that lead nowhere.
     """
     notes = [artifact.note] if artifact.note else []
     if artifact.path.is_file():
-        return _single_file(artifact, notes)
+        single = _single_file(artifact, notes)
+        return single if added is None else _with_file_added(single, artifact, added, build_directory)
     entries = {entry.name: entry for entry in folder_entries(artifact.path)}
     if artifact.build:
         entries = _with_dependencies(artifact, entries, build_directory)
@@ -104,6 +108,10 @@ def package(artifact: Artifact, build_directory: Path) -> Package:
     size_bytes = sum(entry.size_bytes for entry in entries.values())
     if artifact.kind is ArtifactKind.FUNCTION:
         notes.extend(_handler_note(artifact, entries))
+    if added is not None:
+        if added.name in entries:
+            raise _name_taken(artifact, added)
+        entries[added.name] = Entry(added.name, added, False, added.stat().st_size)
     if artifact.kind is not ArtifactKind.ASSET and size_bytes > DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES:
         largest = ", ".join(_largest(entries.values()))
         raise PackagingError(
@@ -131,6 +139,36 @@ def _single_file(artifact: Artifact, notes: list[str]) -> Package:
             hint=f"let {artifact.property_name} name the folder it is in",
         )
     return Package(artifact.path, hashlib.sha256(artifact.path.read_bytes()).hexdigest(), suffix, tuple(notes))
+
+
+def _with_file_added(single: Package, artifact: Artifact, added: Path, build_directory: Path) -> Package:
+    """A copy of a zip with one file more; what was in it keeps its bytes."""
+    digest = hashlib.sha256(f"{single.digest}\0{added.name}\0".encode() + added.read_bytes()).hexdigest()
+    path = build_directory / f"{digest}.zip"
+    if not path.is_file():
+        build_directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=build_directory, prefix=".zip-", delete=False) as draft:
+            shutil.copyfile(single.path, draft.name)
+        try:
+            with zipfile.ZipFile(draft.name, "a", zipfile.ZIP_STORED) as archive:
+                if added.name in archive.namelist():
+                    raise _name_taken(artifact, added)
+                _write_entry(archive, Entry(added.name, added, False, added.stat().st_size))
+            Path(draft.name).replace(path)
+        except zipfile.BadZipFile as error:
+            raise PackagingError(
+                f"{artifact.where}: {artifact.path} is no zip: {error}", hint="build it anew"
+            ) from error
+        finally:
+            Path(draft.name).unlink(missing_ok=True)
+    return Package(path, digest, single.suffix, single.notes)
+
+
+def _name_taken(artifact: Artifact, added: Path) -> PackagingError:
+    return PackagingError(
+        f"{artifact.where}: {artifact.path} has a file {added.name}, the name of the module that lab adds",
+        hint="rename it, or deploy with --no-wrap",
+    )
 
 
 def folder_entries(folder: Path) -> Iterator[Entry]:
@@ -176,11 +214,15 @@ def write_zip(entries: Iterable[Entry], path: Path) -> None:
     """A zip of `entries` in the given order, the same bytes whenever and wherever it is written."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for entry in entries:
-            info = zipfile.ZipInfo(entry.name, ZIP_DATE)
-            info.create_system = 3  # Unix, also when written elsewhere: it says how to read the mode
-            mode = MODE_EXECUTABLE if entry.executable else MODE_FILE
-            info.external_attr = (stat.S_IFREG | mode) << 16
-            archive.writestr(info, entry.path.read_bytes())
+            _write_entry(archive, entry)
+
+
+def _write_entry(archive: zipfile.ZipFile, entry: Entry) -> None:
+    info = zipfile.ZipInfo(entry.name, ZIP_DATE)
+    info.create_system = 3  # Unix, also when written elsewhere: it says how to read the mode
+    mode = MODE_EXECUTABLE if entry.executable else MODE_FILE
+    info.external_attr = (stat.S_IFREG | mode) << 16
+    archive.writestr(info, entry.path.read_bytes())
 
 
 def _with_dependencies(artifact: Artifact, own: dict[str, Entry], build_directory: Path) -> dict[str, Entry]:

@@ -22,8 +22,9 @@ from serverless_lab.deploy.events import (
     patience_for,
 )
 from serverless_lab.deploy.packaging import package
-from serverless_lab.deploy.template import Template, read_template
+from serverless_lab.deploy.template import Artifact, Template, read_template
 from serverless_lab.deploy.transform import apply_sam, wants_sam, without_absent
+from serverless_lab.deploy.wrapper import Wrapping, plan, wants_wrapper
 from serverless_lab.errors import DeployError, TemplateRefused
 from serverless_lab.quotas import TEMPLATE_BODY_MAX_BYTES, TEMPLATE_IN_BUCKET_MAX_BYTES
 from serverless_lab.targets.base import Target
@@ -79,6 +80,7 @@ def deploy_stack(
     stack_name: str,
     parameters: Mapping[str, str],
     build_directory: Path,
+    wrap: bool | None = None,
     on_event: OnEvent = lambda event: None,
     on_step: OnStep = lambda step: None,
     sleep: Callable[[float], None] = time.sleep,
@@ -88,6 +90,7 @@ def deploy_stack(
     Args:
         parameters: those that shall differ from the template's defaults; what an earlier deployment said is forgotten.
         build_directory: where zips are kept between deployments.
+        wrap: whether functions begin with a module that tells of their init; None leaves it to what the target tells.
         on_event: called with every event of the stack, once each, in order.
         on_step: called with a short sentence when a step begins.
 
@@ -100,16 +103,30 @@ def deploy_stack(
     template = read_template(template_path)
     values = template.parameter_values(parameters)
     artifacts = template.artifacts(values)
+    wrapping = _wrapping(target, template, artifacts, wrap)
     on_step(f"packaging {len(artifacts)} of {template.path.name}'s resources")
-    packages = {artifact.logical_id: package(artifact, build_directory) for artifact in artifacts}
-    notes = [note for built in packages.values() for note in built.notes]
+    packages = {
+        artifact.logical_id: package(artifact, build_directory, wrapping.files.get(artifact.logical_id))
+        for artifact in artifacts
+    }
+    notes = [note for built in packages.values() for note in built.notes] + [*wrapping.notes]
     with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
         deployer = _Deployer(target, stack_name, on_event, on_step, patience_for(target, sleep))
         notes += deployer.elsewhere(template)
         on_step(f"uploading to {deployer.bucket.name}")
         deployer.bucket.ensure()
         locations = {name: deployer.bucket.upload(built, stack_name) for name, built in packages.items()}
-        return deployer.deploy(template, template.packaged(locations, values), values, notes)
+        document = template.packaged(locations, values)
+        wrapping.apply(document, template)
+        return deployer.deploy(template, document, values, notes)
+
+
+def _wrapping(target: Target, template: Template, artifacts: tuple[Artifact, ...], wrap: bool | None) -> Wrapping:
+    # A target that has to be asked what it is may be out of reach: that error is told as every other is.
+    with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
+        if not wants_wrapper(target.capabilities, wrap):
+            return Wrapping({}, False)
+        return plan(template, artifacts, tells_all=not target.capabilities.one_log_stream_per_environment)
 
 
 class _Deployer:

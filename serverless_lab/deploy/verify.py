@@ -15,6 +15,7 @@ from typing import Any
 from serverless_lab.deploy.events import Patience, patience_for, stack_resources
 from serverless_lab.deploy.intrinsics import Scope, Special, as_text, condition_holds, evaluate
 from serverless_lab.deploy.template import LAMBDA_FUNCTION, SAM_FUNCTION, Template, read_template
+from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.errors import DeployError
 from serverless_lab.targets.base import Target
 from serverless_lab.targets.clients import error_code, target_errors
@@ -149,9 +150,10 @@ def _function(check: _Check, logical_id: str) -> Iterator[str]:
 
 def _settings(check: _Check, logical_id: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Settings that are certain on both sides: title, the template's value, the target's."""
+    found = {**found, "Handler": original_handler(found) or found.get("Handler")}
     for name in ("Runtime", "Handler", "MemorySize", "Timeout"):
         wanted = check.wanted(logical_id, name)
-        if isinstance(wanted, SCALARS) and name in found:
+        if isinstance(wanted, SCALARS) and found.get(name) is not None:
             yield name, as_text(wanted), as_text(found[name])
     architectures = check.wanted(logical_id, "Architectures")
     if isinstance(architectures, list) and found.get("Architectures"):

@@ -30,7 +30,17 @@ def test_the_main_job_works_on_a_standalone_ministack_and_says_what_it_cannot_te
     lab: Lab, own_ministack: MiniStackProcess
 ) -> None:
     where = {"AWS_ENDPOINT_URL": own_ministack.endpoint}
-    words = ["deploy", "--target", "localstack", "--stack", "elsewhere", "--template", str(HELLO), "--json"]
+    words = [
+        "deploy",
+        "--target",
+        "localstack",
+        "--stack",
+        "elsewhere",
+        "--template",
+        str(HELLO),
+        "--json",
+        "--no-wrap",
+    ]
     deployment = lab(*words, **where).json
     assert deployment["endpoint_url"] == own_ministack.endpoint
 
@@ -42,7 +52,7 @@ def test_the_main_job_works_on_a_standalone_ministack_and_says_what_it_cannot_te
     assert report["total"]["cold_starts"]["rate"] is None
     assert lab("invoke", "HelloFunction").json["statusCode"] == 200
     assert "REPORT" in lab("logs", "HelloFunction").out
-    assert lab("deploy", "--json").json["changed"] is False
+    assert lab("deploy", "--json", "--no-wrap").json["changed"] is False
 
     # A wrong address set later does not send commands about this deployment elsewhere.
     other = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}

@@ -9,6 +9,7 @@ from serverless_lab.deploy.events import stack_resources
 from serverless_lab.deploy.inventory import describe_deployment
 from serverless_lab.deploy.stack import Action
 from serverless_lab.deploy.verify import verify_stack
+from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.project import bundled
 from tests.deploy.test_stack import NOW
 
@@ -69,8 +70,8 @@ def test_six_functions_come_up_and_what_the_emulator_ignores_is_mended(deploy, t
 def test_every_parameter_takes_effect_and_goes_away_again(deploy, target, stack_name, lambda_client):
     function = f"{stack_name}-ingest-event"
 
-    def handler() -> str:
-        return lambda_client.get_function_configuration(FunctionName=function, Qualifier="live")["Handler"]
+    def handler() -> str | None:
+        return original_handler(lambda_client.get_function_configuration(FunctionName=function, Qualifier="live"))
 
     result = deploy(TEMPLATE)
     assert handler() == "eager.handler"
