@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCALSTACK_PYTHON ?= python3.11
+LOCALSTACK_VENV := .venv-localstack
+LOCALSTACK_STAMP := $(LOCALSTACK_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench soak lock clean
+.PHONY: help install demo test test-localstack lint format bench soak lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(STAMP)  ## make .venv with the locked dependencies and the lab command
 
@@ -27,8 +30,19 @@ demo: $(STAMP)  ## the main job on the embedded target: deploy, monday-spike, co
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope
+	$(BIN)/python -m pytest -m "not alone and not localstack" --numprocesses auto --dist loadscope
 	$(BIN)/python -m pytest -m alone
+
+test-localstack: $(STAMP) $(LOCALSTACK_STAMP)  ## the three commands on the real LocalStack, which needs Python 3.11 but no Docker
+	$(BIN)/python -m pytest -m localstack tests/localstack
+
+$(LOCALSTACK_STAMP): tests/localstack/requirements.txt
+	@command -v $(LOCALSTACK_PYTHON) >/dev/null || { echo "error: LocalStack needs Python 3.11, and there is no $(LOCALSTACK_PYTHON)"; echo "hint: make LOCALSTACK_PYTHON=/path/to/python3.11 test-localstack"; exit 1; }
+	@$(LOCALSTACK_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: LocalStack needs Python 3.11, $(LOCALSTACK_PYTHON) is $$($(LOCALSTACK_PYTHON) --version)"; echo "hint: make LOCALSTACK_PYTHON=/path/to/python3.11 test-localstack"; exit 1; }
+	rm -rf $(LOCALSTACK_VENV)
+	$(LOCALSTACK_PYTHON) -m venv $(LOCALSTACK_VENV)
+	$(LOCALSTACK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/localstack/requirements.txt
+	@touch $(LOCALSTACK_STAMP)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -50,4 +64,4 @@ lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url --upgrade --output-file requirements.lock pyproject.toml
 
 clean:  ## remove what was built here (not .lab)
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(LOCALSTACK_VENV) dist build

@@ -58,7 +58,7 @@ class MiniStackProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def wait_until_ready(self) -> None:
@@ -83,7 +83,7 @@ class MiniStackProcess:
                 self._process.wait()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A test run that is killed must not leave an emulator behind."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -83,12 +83,13 @@ class Lab:
     variables: dict[str, str] = field(default_factory=dict)
     forked: bool = True
     """Fork `FRESH` instead of starting an interpreter, see tests/cli/forked.py."""
+    timeout_s: float = COMMAND_TIMEOUT_S
 
     def __call__(self, *words: str, stdin: str = "", ok: bool = True, **variables: str) -> Answer:
         """Run it to its end. `ok` demands exit code 0."""
         environment = {**self.environment(), **variables}
         if self.forked and self.command == FRESH:
-            done = forker().run(words, cwd=self.directory, env=environment, stdin=stdin, timeout=COMMAND_TIMEOUT_S)
+            done = forker().run(words, cwd=self.directory, env=environment, stdin=stdin, timeout=self.timeout_s)
         else:
             done = subprocess.run(
                 [*self.command, *words],
@@ -97,7 +98,7 @@ class Lab:
                 input=stdin,
                 capture_output=True,
                 text=True,
-                timeout=COMMAND_TIMEOUT_S,
+                timeout=self.timeout_s,
                 check=False,
             )
         answer = Answer(done.returncode, done.stdout, done.stderr)
@@ -157,14 +158,14 @@ class Lab:
         return f"./{name}"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 30, every: float = 0.05) -> bool:
     """Whether `condition` became true in time."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        pause.wait(0.05)
+        pause.wait(every)
     return True
 
 
