@@ -43,8 +43,12 @@ class LocalStackTarget(EmulatedTarget):
 
     @cached_property
     def is_ministack(self) -> bool:
-        """A standalone MiniStack answers at its own health path, LocalStack does not."""
-        return self._get("/_ministack/health") is not None
+        """A standalone MiniStack answers at its own health path, LocalStack at its own information.
+
+        That is asked first: what it does not know makes a LocalStack that has just started load its services, which
+        takes seconds (seen with 4.8.1).
+        """
+        return self._get("/_localstack/info") is None and self._get("/_ministack/health") is not None
 
     @cached_property
     def capabilities(self) -> Capabilities:

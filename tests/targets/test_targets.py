@@ -120,6 +120,28 @@ def test_a_standalone_ministack_promises_neither_init_durations_nor_streams(mini
     assert target.api_url("abc", "Prod") == f"{ministack}/_aws/execute-api/abc/Prod"
 
 
+def test_localstack_is_asked_nothing_that_it_would_have_to_look_for():
+    """A path that it does not know makes one that has just started load its services, for seconds."""
+    asked = []
+
+    class Information(StatusHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"session_id": "4be1"}')
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Information) as server:
+        threading.Thread(target=server.serve_forever).start()
+        where = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+        capabilities = resolve_target("localstack", environment=where).capabilities
+        server.shutdown()
+    assert asked == ["/_localstack/info"]
+    assert capabilities.one_log_stream_per_environment
+    assert not capabilities.updates_functions_in_place
+    assert not capabilities.skips_absent_resources
+
+
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_aws_refuses_an_endpoint_override(name):
     """Whoever says `--target aws` expects AWS, and a bill; an emulator would answer without either."""
