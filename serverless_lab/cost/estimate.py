@@ -33,6 +33,7 @@ WRITES_MAX, READS_MAX = 10, 10
 PUTS_MAX, GETS_MAX = 2, 2
 STORED_BYTES_MAX = 100_000
 QUEUE_REQUESTS_MAX = 6
+RESPONSE_BYTES_MAX = 100_000
 
 # assumed: how much longer than the run provisioned concurrency stands there before somebody takes it away
 STANDING_AFTER_S = 3_600
@@ -160,6 +161,7 @@ def _most(requests: int, environments_max: int, stack: Stack) -> Usage:
         )
     count = requests * len(stack.functions)
     parts.append(_logs(count * LOG_BYTES_MAX))
+    parts.append(Usage.of({"transfer.out": gigabytes(requests * RESPONSE_BYTES_MAX)}, GUESSED))
     stored = gigabytes(count * STORED_BYTES_MAX)
     if _has(stack, "AWS::DynamoDB::"):
         units = {"dynamodb.writes": count * WRITES_MAX, "dynamodb.reads": count * READS_MAX}
@@ -203,7 +205,8 @@ def _assumptions(stack: Stack, standing: Sequence[Standing], prices: Prices, hig
     each = ", ".join([*called, f"{LOG_BYTES_MAX:,} bytes of logs"])
     yield (
         f"at most: {functions} once a request, until the timeout, with inits of {quotas.INIT_TIMEOUT_MS // 1000} s; "
-        f"for each invocation {each}. Not: functions that set off each other in a circle, retries"
+        f"for each invocation {each}, for each request an answer of {RESPONSE_BYTES_MAX // 1000} KB. Not: functions "
+        "that set off each other in a circle, retries"
     )
     if standing:
         kept = sum(part.environments for part in standing)

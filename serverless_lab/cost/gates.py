@@ -1,7 +1,7 @@
 """Gates on a bill: `total > 100`, in USD.
 
     GATE     = QUANTITY OPERATOR VALUE
-    QUANTITY = total, per_million, or a service: lambda, apigateway, dynamodb, s3, logs, sqs, events
+    QUANTITY = total, per_million, or a service: lambda, apigateway, dynamodb, s3, logs, sqs, events, transfer
     OPERATOR = ">" | ">=" | "<" | "<=" | "==" | "!="
     VALUE    = USD, with or without "$"
 
@@ -37,6 +37,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "logs": ("logs",),
     "sqs": ("sqs",),
     "events": ("events", "scheduler"),
+    "transfer": ("transfer",),
 }
 QUANTITIES = ("total", "per_million", *FAMILIES)
 

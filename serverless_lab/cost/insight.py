@@ -108,6 +108,7 @@ _VERBS = {
     "sqs.requests": "the queues",
     "sqs.fifo_requests": "the FIFO queues",
     "events.custom": "putting events on a bus",
+    "transfer.out": "sending answers to the internet",
 }
 
 

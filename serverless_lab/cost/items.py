@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LAMBDA, API_GATEWAY, DYNAMODB, S3 = "Lambda", "API Gateway", "DynamoDB", "S3"
-LOGS, SQS, EVENTBRIDGE = "CloudWatch Logs", "SQS", "EventBridge"
+LOGS, SQS, EVENTBRIDGE, TRANSFER = "CloudWatch Logs", "SQS", "EventBridge", "Data transfer"
 
 X86, ARM = "x86_64", "arm64"
 ARCHITECTURES = (X86, ARM)
@@ -54,6 +54,7 @@ _ALL = (
     Item("sqs.fifo_requests", SQS, "requests, FIFO queues", "requests"),
     Item("events.custom", EVENTBRIDGE, "custom events", "events"),
     Item("scheduler.invocations", EVENTBRIDGE, "Scheduler invocations", "invocations"),
+    Item("transfer.out", TRANSFER, "answers sent to the internet", "GB"),
 )
 
 ITEMS: dict[str, Item] = {item.key: item for item in _ALL}

@@ -146,7 +146,7 @@ def _others(document: Mapping[str, Any], requests: Decimal, hours: float) -> Usa
     logged = gigabytes(of_requests("log_bytes"))
     usage = Usage.of({item: of_requests(key) for key, item in _PER_REQUEST.items()})
     usage += Usage.of({item: _decimal(per_month.get(key, 0)) for key, item in _PER_MONTH.items()})
-    usage += Usage.of({"logs.ingested": logged})
+    usage += Usage.of({"logs.ingested": logged, "transfer.out": gigabytes(of_requests("response_bytes"))})
     usage += Usage.of(
         {"lambda.snapstart.cached": _decimal(per_month.get("snapstart_cached_gb", 0)) * int(hours * 3600)}
     )

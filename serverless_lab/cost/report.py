@@ -140,6 +140,7 @@ def of_log(
     unknown = (
         "the API in front of the functions",
         "what functions call",
+        "bytes of answers",
         "bytes of logs",
         "how long provisioned concurrency stood there",
     )
@@ -236,7 +237,7 @@ def _always(found: Bill) -> tuple[str, ...]:
     said = [f"List prices of {found.region}, put together {found.dated} ({found.origin}), without taxes and discounts."]
     if not found.free_tier:
         said.append("The free tier is not taken off; --free-tier does, for a month.")
-    said.append("Data sent to the internet, VPCs, X-Ray and what other accounts of an organisation use are not in it.")
+    said.append("Answers count as sent to clients outside AWS, by their bodies. VPCs and X-Ray are not in it.")
     return tuple(said)
 
 

@@ -95,11 +95,16 @@ def read_run(run_folder: Path) -> RunUsage:
             f"the log of run {run_folder.name} was not read yet", hint="report on it first: `lab coldstarts report`"
         )
     saved = read_parquet(run_folder / INVOCATIONS_FILE)
-    return run_usage(manifest, saved.frame, _requests(run_folder), read_json(run_folder / CALLS_FILE))
+    answered, response_bytes = _answers(run_folder)
+    return run_usage(manifest, saved.frame, answered, read_json(run_folder / CALLS_FILE), response_bytes)
 
 
 def run_usage(
-    manifest: Mapping[str, Any], frame: pd.DataFrame, requests: int | None, calls: Mapping[str, Any] | None
+    manifest: Mapping[str, Any],
+    frame: pd.DataFrame,
+    requests: int | None,
+    calls: Mapping[str, Any] | None,
+    response_bytes: int = 0,
 ) -> RunUsage:
     """From what has been read.
 
@@ -107,6 +112,7 @@ def run_usage(
         frame: the run's invocations, of `frame.COLUMNS`.
         requests: how many of the client's requests were answered by the API; None where that is not known.
         calls: calls.json; None where the target does not count.
+        response_bytes: of the bodies that the client got.
     """
     functions = [function for function in manifest.get("functions") or () if isinstance(function, Mapping)]
     of_lambda = usage_of_frame(
@@ -119,7 +125,8 @@ def run_usage(
     notes = list(of_lambda.notes)
     unknown = []
     if manifest.get("stack_name") is not None and requests is not None:
-        parts.append(Usage.of({f"apigateway.{manifest.get('api_type') or 'rest'}": requests}, COUNTED))
+        api = f"apigateway.{manifest.get('api_type') or 'rest'}"
+        parts.append(Usage.of({api: requests, "transfer.out": gigabytes(response_bytes)}, COUNTED))
     if calls is None:
         unknown += ["calls to S3, DynamoDB, SQS and EventBridge", "bytes of logs"]
     else:
@@ -142,15 +149,18 @@ def run_usage(
     )
 
 
-def _requests(run_folder: Path) -> int | None:
-    """How many requests were answered: what never reached the API is not billed."""
+def _answers(run_folder: Path) -> tuple[int | None, int]:
+    """How many requests were answered, for what never reached the API is not billed, and how long the bodies were."""
+    import pyarrow.compute
     import pyarrow.parquet
 
     file = run_folder / REQUESTS_FILE
     if not file.is_file():
-        return None
-    column = pyarrow.parquet.read_table(file, columns=["status_code"]).column("status_code")
-    return len(column) - int(column.null_count)
+        return None, 0
+    table = pyarrow.parquet.read_table(file, columns=["status_code", "response_bytes"])
+    statuses = table.column("status_code")
+    size = pyarrow.compute.sum(table.column("response_bytes")).as_py()
+    return len(statuses) - int(statuses.null_count), int(size or 0)
 
 
 def _standing(function: Mapping[str, Any]) -> Standing:

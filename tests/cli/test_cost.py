@@ -42,7 +42,7 @@ def run(lab: Lab) -> str:
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     (folder / "calls.json").write_text(json.dumps({**CALLS, "stored_bytes": {}, "log_bytes": 900}))
     write_parquet(folder / "invocations.parquet", SavedInvocations(frame(cold(), line(), line(), line()), ()))
-    pd.DataFrame({"status_code": [202] * 4}).to_parquet(folder / "requests.parquet")
+    pd.DataFrame({"status_code": [202] * 4, "response_bytes": [2] * 4}).to_parquet(folder / "requests.parquet")
     return folder.name
 
 

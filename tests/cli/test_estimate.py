@@ -104,7 +104,7 @@ def test_a_measured_run_of_the_same_stack_says_what_is_likely(tmp_path: Path) ->
     (folder.parent / "last").write_text(folder.name)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     write_parquet(folder / "invocations.parquet", SavedInvocations(frame(*[line()] * 4), ()))
-    pd.DataFrame({"status_code": [202] * 4}).to_parquet(folder / "requests.parquet")
+    pd.DataFrame({"status_code": [202] * 4, "response_bytes": [2] * 4}).to_parquet(folder / "requests.parquet")
     assert not any("measured" in text for text in lines(tmp_path))
     (folder / "calls.json").write_text(json.dumps({**CALLS, "stored_bytes": {}, "log_bytes": 900}))
     assert any(text.startswith("like the last measured run of this stack: $") for text in lines(tmp_path))

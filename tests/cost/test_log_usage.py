@@ -6,7 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from serverless_lab.cost.log_usage import architectures, usage_of_frame
+from serverless_lab.coldstarts.digest import digest_paths
+from serverless_lab.coldstarts.file_reports import from_digest, report_files
+from serverless_lab.cost.log_usage import architectures, usage_of_frame, usage_of_report
+from tests.coldstarts.story import T0, Environment
+from tests.coldstarts.story_files import write_export
 from tests.cost.frames import INGEST, PROCESS, cold, frame, line
 
 HALF_A_GB = Decimal("0.5")
@@ -91,3 +95,24 @@ def test_the_sum_of_parts_is_the_whole(count):
     lines = [cold(100.0 + n, None) for n in range(count)]
     whole = usage_of_frame(frame(*lines)).gb_s
     assert whole == sum(usage_of_frame(frame(one)).gb_s for one in lines)
+
+
+def test_the_digest_of_large_logs_is_billed_like_the_lines_themselves(tmp_path):
+    """Above 32 MB no single invocation is kept; what it sums up makes the same bill."""
+    write_export(tmp_path / "logs", _modern_story())
+    paths = [tmp_path / "logs"]
+    digest = digest_paths(paths, bin_ms=300_000)
+    assert digest is not None
+    summed = usage_of_report(from_digest(digest, paths, by=("function", "memory")))
+    whole = report_files(paths)
+    assert whole.saved is not None
+    assert summed.usage == usage_of_frame(whole.saved.frame).usage
+    assert summed.invocations == 4
+    assert "large" in summed.notes[0]
+
+
+def _modern_story() -> list[Environment]:
+    first = Environment("orders", T0).cold(1, 230.0, 20.0, billed_duration_ms=250).wait(1_000)
+    first.invoke(2, 20.0, billed_duration_ms=20)
+    second = Environment("mail", T0).cold(3, 99.5, 10.0, billed_duration_ms=110, memory_size_mb=1024).wait(5)
+    return [first, second.invoke(4, 10.0, billed_duration_ms=10, memory_size_mb=1024)]

@@ -84,7 +84,8 @@ def test_a_run_without_requests_makes_no_month():
 def test_the_folder_of_a_run_has_all_of_it(tmp_path: Path):
     _write(tmp_path)
     found = read_run(tmp_path)
-    assert found.usage == run_usage(MANIFEST, LINES, 3, CALLS).usage
+    assert found.usage == run_usage(MANIFEST, LINES, 3, CALLS, 230).usage
+    assert found.usage.get("transfer.out") == Decimal(230) / 1024**3
     assert usage_of_run(tmp_path) == found.usage
     assert (found.requests, found.duration_s) == (3, 60.0)
 
@@ -108,5 +109,6 @@ def _write(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     (folder / "calls.json").write_text(json.dumps(CALLS))
     statuses = pd.Series([202, 202, 504, None], dtype="Int64")
-    pd.DataFrame({"status_code": statuses}).to_parquet(folder / "requests.parquet")
+    sizes = pd.Series([100, 100, 30, None], dtype="Int64")
+    pd.DataFrame({"status_code": statuses, "response_bytes": sizes}).to_parquet(folder / "requests.parquet")
     write_parquet(folder / "invocations.parquet", SavedInvocations(LINES, ()))
