@@ -148,35 +148,42 @@ def _read_units(size: int, consistent: bool) -> float:
     return float(units) if consistent else units / 2
 
 
-def _written(operation: str, items: Iterable[Mapping[str, Any]], deletions: int, times: int = 1) -> Billed:
-    sizes = [item_bytes(item) for item in items]
-    units = sum(map(_write_units, sizes)) + deletions
-    return Billed(operation, {"dynamodb.writes": units * times}, {DYNAMODB_BYTES: sum(sizes)})
+def _written(
+    operation: str,
+    puts: Iterable[Mapping[str, Any]] = (),
+    updates: Iterable[Mapping[str, Any]] = (),
+    others: int = 0,
+    times: int = 1,
+) -> Billed:
+    """Only what is put is new: an update mostly changes an item that is there."""
+    stored = [item_bytes(item) for item in puts]
+    units = sum(map(_write_units, [*stored, *map(item_bytes, updates)])) + others
+    return Billed(operation, {"dynamodb.writes": units * times}, {DYNAMODB_BYTES: sum(stored)} if stored else {})
 
 
 def _put_item(operation: str, request: Any, response: Any) -> Billed:
-    return _written(operation, [request["Item"]], 0)
+    return _written(operation, puts=[request["Item"]])
 
 
 def _update_item(operation: str, request: Any, response: Any) -> Billed:
-    return _written(operation, [_shown(request)], 0)
+    return _written(operation, updates=[_shown(request)])
 
 
 def _delete_item(operation: str, request: Any, response: Any) -> Billed:
-    return _written(operation, [], 1)
+    return _written(operation, others=1)
 
 
 def _batch_write(operation: str, request: Any, response: Any) -> Billed:
     writes = [write for of_table in request["RequestItems"].values() for write in of_table]
     items = [write["PutRequest"]["Item"] for write in writes if "PutRequest" in write]
-    return _written(operation, items, len(writes) - len(items))
+    return _written(operation, puts=items, others=len(writes) - len(items))
 
 
 def _transact_write(operation: str, request: Any, response: Any) -> Billed:
     actions = request["TransactItems"]
-    items = [action["Put"]["Item"] for action in actions if "Put" in action]
-    items += [_shown(action["Update"]) for action in actions if "Update" in action]
-    return _written(operation, items, len(actions) - len(items), 2)
+    puts = [action["Put"]["Item"] for action in actions if "Put" in action]
+    updates = [_shown(action["Update"]) for action in actions if "Update" in action]
+    return _written(operation, puts, updates, len(actions) - len(puts) - len(updates), times=2)
 
 
 def _shown(update: Any) -> dict[str, Any]:

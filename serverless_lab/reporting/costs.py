@@ -49,14 +49,14 @@ def sentences(report: CostReport) -> list[str]:
     return found
 
 
-def cells(found: Bill) -> Cells:
-    """The lines of a bill, with its total."""
+def cells(found: Bill, *, each_named: bool = False) -> Cells:
+    """The lines of a bill, with its total. `each_named` has the service in every row and not in its first alone."""
     rows = []
     service = None
     for line in found.lines:
         rows.append(
             [
-                "" if line.service == service else line.service,
+                line.service if each_named or line.service != service else "",
                 line.what,
                 quantity_text(line),
                 line.unit,
@@ -91,7 +91,11 @@ def _digits(price: Decimal) -> str:
 def _number(value: Decimal) -> str:
     if value == value.to_integral_value():
         return f"{value:,.0f}"
-    return f"{value:,.1f}" if value >= 100 else f"{value:.3g}" if value >= Decimal("0.001") else f"{value:.2e}"
+    if value >= 100:
+        return f"{value:,.1f}"
+    return (
+        f"{value:.3g}" if value >= Decimal("0.001") else f"{value:.6f}" if value >= Decimal("0.00001") else "< 0.00001"
+    )
 
 
 def lists(report: CostReport) -> Iterable[tuple[str, Sequence[str]]]:
@@ -171,10 +175,13 @@ def cost_markdown(report: CostReport) -> str:
 def cost_section(report: CostReport) -> Section:
     """The section of the HTML report of a run."""
     parts: list[Part] = [Sentence(f"{headline(report)}. {' '.join(sentences(report))}")]
-    parts.append(Table(f"The bill of this {report.basis}, in USD", cells(report.bill)))
+    parts.append(Table(f"The bill of this {report.basis}, in USD", cells(report.bill, each_named=True)))
     if report.surprises:
-        parts.append(Bullets(report.surprises))
+        parts += [Sentence("What surprises people:"), Bullets(report.surprises)]
     below = [f"Not in it, because it is not known: {'; '.join(report.unknown)}."] if report.unknown else []
     below += [f"Assumed price of {line}." for line in report.assumed]
-    parts.append(Bullets([*below, *report.notes, "A month at your traffic: lab cost --requests-per-month N."]))
+    parts += [
+        Sentence("Notes:"),
+        Bullets([*below, *report.notes, "A month at your traffic: lab cost --requests-per-month N."]),
+    ]
     return Section("cost", "Cost", parts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from serverless_lab.cost.bill import dollars
 from tests.cli.conftest import Lab
 from tests.coldstarts.runs import ORDERS, story
 from tests.coldstarts.story_files import write_logs
@@ -111,6 +114,17 @@ def test_a_run_on_the_emulator_is_billed_with_what_its_functions_called(deployed
     assert quantities["logs.ingested"] > 0
     assert "s3.puts" not in quantities
     assert found["unknown"] == []
+
+
+def test_the_page_of_the_run_has_the_same_bill(deployed: Lab) -> None:
+    deployed("coldstarts", "report", "--json")
+    run = deployed("cost", "--json").json
+    page = (deployed.state("runs") / run["name"] / "report.html").read_text()
+    section = page[page.index('<section id="cost"') :]
+    section = section[: section.index("</section>")]
+    assert f"{dollars(Decimal(str(run['once']['total'])))} for 40 requests" in section.replace("&lt;", "<")
+    assert len(re.findall("<tr", section)) == len(run["once"]["lines"]) + 2  # the head and the total
+    assert all(row["what"] in section for row in run["once"]["lines"])
 
 
 def test_a_scenario_is_estimated_before_it_is_sent(deployed: Lab) -> None:

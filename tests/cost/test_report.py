@@ -151,7 +151,9 @@ def test_the_page_the_terminal_and_the_json_have_the_same_numbers():
     section = cost_section(found)
     (table,) = [part for part in section.parts if isinstance(part, Table)]
     shown = cells(found.bill)
-    assert table.cells == shown
+    assert [row[1:] for row in table.cells.rows] == [row[1:] for row in shown.rows]
+    assert table.cells.total == shown.total
+    assert all(row[0] for row in table.cells.rows), "on a phone each row is a card of its own"
     assert len(shown.rows) == len(found.to_json()["once"]["lines"])
     assert shown.total is not None and shown.total[5] in headline(found)
     markdown = cost_markdown(found)

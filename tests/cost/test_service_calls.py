@@ -49,6 +49,10 @@ def test_a_write_costs_a_unit_for_each_begun_kilobyte(size, units):
 def test_what_a_put_stores_is_counted_too():
     call = Call("dynamodb", "POST", "/", "", "DynamoDB_20120810.PutItem", json.dumps({"Item": item(300)}).encode())
     assert billed(call).stored == {"dynamodb": 300}
+    update = {"Key": item(10), "ExpressionAttributeValues": {":n": {"N": "1"}}}
+    call = Call("dynamodb", "POST", "/", "", "DynamoDB_20120810.UpdateItem", json.dumps(update).encode())
+    assert billed(call).stored == {}, "a counter that is raised takes no more room"
+    assert billed(call).units == {"dynamodb.writes": 1}
 
 
 @pytest.mark.parametrize(
