@@ -109,7 +109,7 @@ def run_deploy(
     if last is not None and target_name not in (None, last.target):
         last = None
     name = target_name or (last.target if last else "local")
-    path = template_in(template, stack) if template else _default_template(project, last)
+    path = template_in(template, stack) if template else chosen_template(project, last)
     stack_name = stack or (last.stack_name if last else default_stack_name(project))
     # Looked at before anything is started: a mistake in the template leaves nothing behind.
     checked = read_template(path)
@@ -210,7 +210,8 @@ def destroy(
         say(f"note: {note}")
 
 
-def _default_template(project: Project, last: Deployment | None) -> Path:
+def chosen_template(project: Project, last: Deployment | None) -> Path:
+    """The last deployment's template, else the directory's own, else the bundled one."""
     from serverless_lab.deploy.assembly import TEMPLATE_NAMES
 
     if last is not None:

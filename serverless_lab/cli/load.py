@@ -287,9 +287,10 @@ def _figures(values: dict[str, float]) -> str:
 class ProgressLine:
     """A line that shows how far the run is, on a terminal; elsewhere nothing until the end."""
 
-    def __init__(self, name: str, quiet: bool) -> None:
+    def __init__(self, name: str, quiet: bool, *, announce: bool = True) -> None:
         self._name = name
         self._quiet = quiet
+        self._announce = announce
         self._view: Any = None
 
     def __enter__(self) -> ProgressLine:
@@ -306,7 +307,7 @@ class ProgressLine:
             )
             self._view.start()
             self._task = self._view.add_task(self._name, total=None, words="starting")
-        elif not self._quiet:
+        elif not self._quiet and self._announce:
             say(f"sending {self._name}")
         return self
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serverless_lab import __version__
-from serverless_lab.cli import coldstarts, cost, deploy, doctor, emulator, functions, load, run_all
+from serverless_lab.cli import coldstarts, compare, cost, deploy, doctor, emulator, functions, load, run_all
 from serverless_lab.errors import LabError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command()(load.load)
 app.add_typer(coldstarts.app, name="coldstarts")
 app.command()(cost.cost)
 app.command("run")(run_all.run_all)
+app.command()(compare.compare)
 app.command()(functions.invoke)
 app.command()(functions.logs)
 app.command()(emulator.up)

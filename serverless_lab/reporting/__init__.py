@@ -6,5 +6,6 @@ words.py has sentences and cells for all of these:
     junit.py             gates for CI services
     document.py          an HTML page, made of sections.py; markup.py escapes, figures.py and distributions.py are its
                          charts, drawing.py the one module that knows the charting library, axes.py and points.py its
-                         arithmetic
+                         arithmetic; page.py is the frame of every page
+    comparison*.py       the same for a comparison: words and tables, charts, page
 """

@@ -46,6 +46,16 @@ def value_axis(least: float, greatest: float, title: str, *, most: int = 6, log:
     return Axis(0.0, step * count, tuple((step * at, number(step * at)) for at in range(count + 1)), title)
 
 
+def signed_axis(low: float, high: float, title: str, *, most: int = 6) -> Axis:
+    """An axis for values on both sides of 0, which is on it."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = _nice(max(high - low, 1e-9) / (most - 1))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    ticks = tuple((step * at, "0" if at == 0 else f"{step * at:+,.6g}") for at in range(first, last + 1))
+    return Axis(step * first, step * last, ticks, title)
+
+
 def count_axis(greatest: int, title: str, *, most: int = 5) -> Axis:
     """An axis for whole numbers from 0."""
     step = max(1, math.ceil(_nice(max(greatest, 1) / (most - 1))))

@@ -1,20 +1,19 @@
 """The cold-start report as one HTML page: everything in one file, nothing asked of the network, no script that runs.
 
-`html_document` makes the text; it does no I/O but read the style sheet beside this module. `sections_of` says what is
-on the page, from top to bottom.
+`html_document` makes the text, page.py its frame. `sections_of` says what is on the page, from top to bottom.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serverless_lab import __version__
 from serverless_lab.reporting import words
-from serverless_lab.reporting.markup import Html, clean, data_block, element, joined
-from serverless_lab.reporting.sections import Bullets, Facts, Figure, Part, Section, Sentence, Table
+from serverless_lab.reporting.markup import Html, clean, element
+from serverless_lab.reporting.page import CELL_MAX, whole_page
+from serverless_lab.reporting.sections import Bullets, Facts, Part, Section, Sentence, Table
 from serverless_lab.reporting.words import ABSENT, Cells
 
 if TYPE_CHECKING:
@@ -26,20 +25,13 @@ if TYPE_CHECKING:
 DATA_ID = "report"
 """The id of the block that holds the report's JSON."""
 
-ROWS_MAX = 150
-"""A longer table is no overview; the JSON and --csv have all rows."""
-
 LINES_MAX = 100
-CELL_MAX = 120
 
 DATA_MAX_BYTES = 500_000
 """The most that the JSON takes of the page, which must be under 2 MB in all."""
 
 # What is left out of the embedded JSON first when it is too large, by key; the page says so.
 _LEAST_MISSED = ("distributions", "groups", "bins", "functions", "notes", "baseline", "gates", "failures", "files")
-
-# Nothing may be loaded and no script may run, whatever got into the page.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def html_document(
@@ -61,32 +53,20 @@ def html_document(
     sections = sections_of(report, judgement, manifest=manifest or {}, requests=requests, extra=extra)
     data, left_out = embedded(report.to_json(judgement))
     title = f"Cold starts: {report.run_id or ', '.join(_file_names(report)) or 'log files'}"
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name_="color-scheme", content="light dark"),
-        element("meta", name_="generator", content=f"serverless-lab {__version__}"),
-        element("title", title),
-        Html(f"<style>{style}</style>"),
-    )
-    links = [element("a", section.title, href=f"#{section.identifier}") for section in sections]
     footer = [f"Made by serverless-lab {__version__}. All intervals are 95 % intervals; times are in UTC. "]
     footer.append("The report's JSON is in this page, in the element with the id “report”.")
     if left_out:
         footer.append(f" Too large for this page, and left out of it: {', '.join(left_out)}; --json prints everything.")
-    body = element(
-        "body",
-        element("a", "Skip to the report", class_="skip", href="#main"),
-        element("header", _headline(report), element("p", words.context(report), class_="context")),
-        element("nav", element("ul", [element("li", link) for link in links]), aria_label="Sections"),
-        element("main", _tiles(report), [_section(section) for section in sections], id="main"),
-        element("footer", element("p", *footer)),
-        data_block(DATA_ID, data),
+    return whole_page(
+        title=title,
+        headline=_headline(report),
+        context=words.context(report),
+        tiles=_tiles(report),
+        sections=sections,
+        footer=footer,
+        data=data,
+        data_id=DATA_ID,
     )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
 def sections_of(
@@ -241,7 +221,7 @@ def _headline(report: ColdStartReport) -> Html:
     return element("h1", f"{words.percent(rate.rate)} % cold starts", element("small", words.headline(report)))
 
 
-def _tiles(report: ColdStartReport) -> Html:
+def _tiles(report: ColdStartReport) -> list[tuple[str, str, str]]:
     """The few numbers that most readers come for."""
     total = report.total
     tiles: list[tuple[str, str, str]] = []
@@ -267,114 +247,8 @@ def _tiles(report: ColdStartReport) -> Html:
     if report.tells_failures:
         failed = total.timeouts + total.errors
         tiles.append(("Failed invocations", f"{failed:,}", f"{total.timeouts:,} timed out, {total.errors:,} crashed"))
-    return element(
-        "dl",
-        [
-            element("div", element("dt", name), element("dd", element("strong", value), element("span", beside)))
-            for name, value, beside in tiles
-        ],
-        class_="tiles",
-    )
+    return tiles
 
 
 def _ms(value: float | None) -> str:
     return ABSENT if value is None else f"{words.ms_text(value)} ms"
-
-
-def _section(section: Section) -> Html:
-    name = f"{section.identifier}-title"
-    return element(
-        "section",
-        element("h2", section.title, id=name),
-        [_part(part) for part in section.parts],
-        id=section.identifier,
-        aria_labelledby=name,
-    )
-
-
-def _part(part: Part) -> Html:
-    match part:
-        case Sentence(text):
-            return element("p", text)
-        case Bullets(lines):
-            return element("ul", [element("li", line) for line in lines])
-        case Facts(pairs):
-            rows = [element("div", element("dt", name), element("dd", value)) for name, value in pairs]
-            return element("dl", rows, class_="facts")
-        case Table():
-            return _table(part)
-        case Figure():
-            return _figure(part)
-
-
-def _figure(figure: Figure) -> Html:
-    from serverless_lab.reporting.drawing import legend_mark
-
-    legend = [element("li", legend_mark(entry.shape, entry.style), f" {entry.name}") for entry in figure.legend]
-    title = f"{figure.identifier}-title"
-    return element(
-        "figure",
-        element("h3", figure.title, id=title),
-        element("ul", legend, class_="legend") if legend else "",
-        element("div", figure.wide, class_="wide"),
-        element("div", figure.narrow, class_="narrow"),
-        element("figcaption", figure.caption),
-        id=figure.identifier,
-        aria_labelledby=title,
-    )
-
-
-def _table(table: Table) -> Html:
-    """A table whose rows become cards on a phone.
-
-    Each cell carries its column's name for that, and every role is named: what is not laid out as a table is none to a
-    screen reader otherwise.
-    """
-    heads = table.cells.heads
-    labels = column_labels(heads)
-    numeric = [head.startswith(">") for head in heads]
-
-    def cell(at: int, text: str) -> Html:
-        text = clean(text, CELL_MAX if numeric[at] or at == 0 else 1_000)
-        lines = joined(part for line in text.split("\n") for part in (element("br"), line))[len("<br>") :]
-        if at == 0:
-            return element("th", Html(lines), scope="row", role="rowheader")
-        return element("td", Html(lines), role="cell", class_="number" if numeric[at] else None, data_label=labels[at])
-
-    def row(texts: Sequence[str], style: str | None = None) -> Html:
-        return element("tr", [cell(at, text) for at, text in enumerate(texts)], role="row", class_=style)
-
-    rows = [row(texts) for texts in table.cells.rows[:ROWS_MAX]]
-    if len(table.cells.rows) > ROWS_MAX:
-        note = f"{len(table.cells.rows) - ROWS_MAX:,} more rows are not shown; --csv and --json have them."
-        after = element("p", note, class_="more")
-    else:
-        after = Html("")
-    if table.cells.total is not None:
-        rows.append(row(table.cells.total, "total"))
-    head = [
-        element("th", label, scope="col", role="columnheader", class_="number" if number else None)
-        for label, number in zip(labels, numeric, strict=True)
-    ]
-    drawn = element(
-        "table",
-        element("caption", table.caption, class_="hidden" if table.folded else None),
-        element("thead", element("tr", head, role="row"), role="rowgroup"),
-        element("tbody", rows, role="rowgroup"),
-        role="table",
-    )
-    whole = joined([drawn, after])
-    return element("details", element("summary", table.caption), whole) if table.folded else whole
-
-
-def column_labels(heads: Iterable[str]) -> list[str]:
-    """Each column's name by itself: in `init p50`, `p90`, `max` the latter two are of init as well."""
-    found = []
-    group = ""
-    for head in heads:
-        name = head.lstrip(">")
-        first, _, last = name.rpartition(" ")
-        if last == "p50":
-            group = f"{first} " if first else ""
-        found.append(f"{group}{name}" if name in ("p90", "p99", "max") else name)
-    return found

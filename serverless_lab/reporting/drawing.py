@@ -133,6 +133,26 @@ class Plot:
         ]
         self._svg.append("path").attr("class", f"whiskers {style}").attr("d", "".join(parts))
 
+    def spans(self, places: Sequence[float], spans: Sequence[tuple[float, float]], style: str) -> None:
+        """A horizontal line from the one value to the other at each place of the y axis."""
+        parts = [
+            f"M{float(self.x(low)):.1f},{float(self.y(place)):.1f}H{float(self.x(high)):.1f}"
+            for place, (low, high) in zip(places, spans, strict=True)
+        ]
+        self._svg.append("path").attr("class", f"whiskers {style}").attr("d", "".join(parts))
+
+    def lying_bars(
+        self, places: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]], style: str
+    ) -> None:
+        """A bar from the one value of the x axis to the other, between two places of the y axis."""
+        parts = []
+        for (below, above), (low, high) in zip(places, spans, strict=True):
+            if high > low:
+                x0, x1 = float(self.x(low)), float(self.x(high))
+                y0, y1 = float(self.y(below)), float(self.y(above))
+                parts.append(f"M{x0:.1f},{y0:.1f}V{y1:.1f}H{max(x1, x0 + 0.8):.1f}V{y0:.1f}Z")
+        self._svg.append("path").attr("class", f"bars {style}").attr("d", "".join(parts))
+
     def rug(self, at: Floats, style: str) -> None:
         """A short line on the lower edge at each place, one for each pixel."""
         places = sorted({round(float(place), 1) for place in _scaled(self.x, at)})

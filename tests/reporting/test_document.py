@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from serverless_lab.coldstarts.frame import COLUMNS, SavedInvocations, to_frame
 from serverless_lab.coldstarts.invocations import build_invocations
 from serverless_lab.coldstarts.report import ColdStartReport, make_report
-from serverless_lab.reporting.document import column_labels, embedded, html_document
+from serverless_lab.reporting.document import embedded, html_document
 from serverless_lab.reporting.markup import clean, data_block, element
+from serverless_lab.reporting.page import column_labels
 from serverless_lab.reporting.sections import Section, Sentence, Table
 from serverless_lab.reporting.words import Cells
 from tests.coldstarts.runs import requests
