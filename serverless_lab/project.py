@@ -3,6 +3,7 @@
     .lab/deployment.json      the last deployment: target, stack, functions, API URL
     .lab/emulator.json        the embedded emulator of this directory: process, port, instance id
     .lab/emulator.log         what it printed
+    .lab/recycled.json        what a run changed so as to begin cold, while that has not been put back
     .lab/build/               zips, by content
     .lab/runs/<id>/           one folder a run: manifest.json, requests.parquet, invocations.parquet, report.html,
                               Locust's own files
@@ -113,6 +114,7 @@ class Project:
         self.runs = self.state / "runs"
         self.build = self.state / "build"
         self.emulator_file = self.state / "emulator.json"
+        self.recycled_file = self.state / "recycled.json"
         self.emulator_log = self.state / "emulator.log"
         self._deployment_file = self.state / "deployment.json"
 

@@ -34,10 +34,15 @@ def free_port() -> int:
 
 
 class MiniStackProcess:
-    """A standalone MiniStack. `endpoint` is its URL; `stop()` ends it together with its Lambda workers."""
+    """A standalone MiniStack. `endpoint` is its URL; `stop()` ends it together with its Lambda workers.
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    Args:
+        port: where it listens; None takes a free one.
+        python: what it takes for its own interpreter, and so starts for each Python function.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, python: Path | None = None) -> None:
+        self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"ministack-{self.port}.log"
         # The developer's AWS settings must not reach the handlers MiniStack runs in its own workers.
@@ -53,7 +58,8 @@ class MiniStackProcess:
         }
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
+                [str(python or sys.executable), "-m", "ministack"],
+                executable=sys.executable,
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -72,6 +78,11 @@ class MiniStackProcess:
             except (urllib.error.URLError, OSError):
                 pause.wait(0.05)
         raise RuntimeError(f"MiniStack did not answer in {START_TIMEOUT_S} s:\n{self.log.read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End it as a crash does, at once and with what it started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def stop(self) -> None:
         if self._process.poll() is None:

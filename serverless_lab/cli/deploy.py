@@ -97,6 +97,7 @@ def run_deploy(
     """Deploy and remember it: (the deployment, whether anything changed)."""
     from datetime import datetime
 
+    from serverless_lab.cli.cold import put_back_what_is_left
     from serverless_lab.cli.context import default_stack_name, open_target
     from serverless_lab.deploy.assembly import template_in
     from serverless_lab.deploy.inventory import describe_deployment
@@ -116,6 +117,7 @@ def run_deploy(
     checked.artifacts(checked.parameter_values(parameters))
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
     confirm_change(target, f"deploy stack {stack_name}", yes=yes)
+    put_back_what_is_left(project, target)
     with StackProgress(stderr_console(), quiet=quiet) as view:
         result = deploy_stack(
             target,

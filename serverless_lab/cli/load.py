@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serverless_lab.cli.cold import Cold, new_environments
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
@@ -47,6 +49,7 @@ def load(
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Show Locust's page on 127.0.0.1 while it runs.")] = False,
     web_port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port.")] = 8089,
+    cold: Cold = None,
     force: Force = False,
     profile: Profile = None,
     max_cost: MaxCost = None,
@@ -78,6 +81,7 @@ def load(
         headers=named_values(header or []),
         web=web,
         web_port=web_port,
+        cold=cold,
         force=force,
         profile=profile,
         max_cost=max_cost,
@@ -135,6 +139,7 @@ def run_scenario(
     headers: dict[str, str] | None = None,
     web: bool = False,
     web_port: int = 8089,
+    cold: bool | None = None,
     force: bool = False,
     profile: str | None = None,
     max_cost: float | None = None,
@@ -173,7 +178,10 @@ def run_scenario(
     )
     if chosen is None:
         assert locustfile is not None
-        with new_run(project, locustfile.stem) as folder:
+        with (
+            new_environments(project, deployment, target, None, cold) as recycled,
+            new_run(project, locustfile.stem) as folder,
+        ):
             result = run_locustfile(
                 locustfile,
                 base_url=url,
@@ -188,7 +196,11 @@ def run_scenario(
     else:
         if deployment is not None and deployment.target == "local":
             check_memory(project, chosen, seed, force)
-        with new_run(project, chosen.name) as folder, ProgressLine(chosen.name, quiet) as line:
+        with (
+            new_environments(project, deployment, target, chosen, cold) as recycled,
+            new_run(project, chosen.name) as folder,
+            ProgressLine(chosen.name, quiet) as line,
+        ):
             result = run_load(
                 chosen,
                 base_url=url,
@@ -200,7 +212,11 @@ def run_scenario(
                 deployment=deployment,
                 web=web,
                 web_port=web_port,
+                recycled=recycled,
             )
+    if recycled:
+        result = replace(result, manifest=replace(result.manifest, recycled=recycled))
+        result.manifest.write(result.run_folder)
     return result
 
 

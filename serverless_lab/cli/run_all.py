@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from serverless_lab.cli.cold import Cold
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.deploy import run_deploy
 from serverless_lab.cli.estimate import MaxCost
@@ -37,6 +38,7 @@ def run_all(
     profile: Profile = None,
     max_cost: MaxCost = None,
     yes: Yes = False,
+    cold: Cold = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,6 +68,7 @@ def run_all(
         request=request,
         seed=seed,
         processes=processes,
+        cold=cold,
         force=force,
         profile=profile,
         max_cost=max_cost,

@@ -12,6 +12,7 @@ from serverless_lab.coldstarts.invocations import (
     FROM_WRAPPER,
     NOTHING,
     UNKNOWN,
+    WARM,
     WRAPPER_IN_DURATION,
     function_name,
 )
@@ -41,6 +42,7 @@ def notes_of(
     if strain is not None:
         notes.append(strain)
     notes.extend(kind_notes(total, of_files=files is not None))
+    notes.extend(_recycled_notes(manifest, saved))
     notes.extend(_log_notes(saved))
     if saved.unfinished:
         notes.append(unfinished_note(len(saved.unfinished), total.invocations))
@@ -144,6 +146,29 @@ def _log_notes(saved: SavedInvocations) -> list[str]:
     if saved.repeated_reports:
         notes.append(
             f"{many(saved.repeated_reports, 'REPORT line')} stand twice: the input overlaps, and they count twice."
+        )
+    return notes
+
+
+def _recycled_notes(manifest: Mapping[str, Any], saved: SavedInvocations) -> list[str]:
+    """Whether a run that was to begin cold did, by what the functions logged."""
+    notes = []
+    functions = list(manifest.get("recycled") or ())
+    for row in functions:
+        rows = saved.frame[saved.frame["function"] == row["function"]].sort_values("timestamp", kind="stable")
+        if not len(rows):
+            continue
+        elsewhere = int((rows["version"] != row["version"]).sum()) if row["version"] is not None else 0
+        if elsewhere:
+            notes.append(
+                f"{many(elsewhere, 'invocation')} of {row['function']} ran on another version than the one published "
+                "for this run: their environments may be older than it."
+            )
+        elif rows["kind"].iloc[0] == WARM:
+            notes.append(f"The first invocation of {row['function']} was warm, though its environments were to be new.")
+    if any(not row["put_back"] for row in functions):
+        notes.append(
+            "Functions were left as this run changed them: the next `lab load` or `lab deploy` puts them back."
         )
     return notes
 

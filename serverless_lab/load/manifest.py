@@ -33,7 +33,8 @@ class RunManifest:
     {"logical_id", "name", "log_group", "memory_size_mb", "architecture", "provisioned_environments"} of each function
     of the stack; `api_type` is `rest` or `http`; `instance_id` tells an emulator's lifetime.
     `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late. `strain` is how
-    much the host held up a run on the wall clock, see `strain.Strain`.
+    much the host held up a run on the wall clock, see `strain.Strain`. `recycled` has a row for each function that was
+    given new environments for the run, see `deploy.recycle.Recycled`, and whether that was put back.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class RunManifest:
     instance_id: str | None = None
     api_type: str | None = None
     strain: dict[str, Any] | None = None
+    recycled: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def begin(
     started_at_ms: int,
     deployment: Deployment | None,
     clock: str = "wall",
+    recycled: list[dict[str, Any]] | None = None,
 ) -> RunManifest:
     """The manifest of a run that starts now. Without a deployment the target is just a URL."""
     return RunManifest(
@@ -133,6 +136,7 @@ def begin(
         planned=planned,
         processes=processes,
         versions=versions(),
+        recycled=recycled or [],
     )
 
 

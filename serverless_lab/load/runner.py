@@ -133,6 +133,7 @@ def run_load(
     virtual: bool | None = None,
     web: bool = False,
     web_port: int = 8089,
+    recycled: list[dict[str, Any]] | None = None,
 ) -> LoadResult:
     """Sends `scenario` to the API at `base_url` and returns how it went. `run_folder` exists and is empty.
 
@@ -145,6 +146,7 @@ def run_load(
         deployment: what is loaded, for the manifest.
         virtual: whether arrivals and latencies are in an emulator's virtual time. None asks the emulator, when the
             deployment is the local target's.
+        recycled: the functions that were given new environments, for the manifest.
         web: Locust's page on http://127.0.0.1:<web_port>, which stays up after the run until Ctrl-C.
 
     SIGINT and SIGTERM stop the run and keep what was measured: the result then is `interrupted`.
@@ -185,6 +187,7 @@ def run_load(
         started_at_ms=round(time.time() * 1000),
         deployment=deployment,
         clock=clock,
+        recycled=recycled,
     )
     draft.write(run_folder)
     run = f"{run_folder.name}/{uuid.uuid4().hex[:8]}"
@@ -233,7 +236,9 @@ def run_load(
     lost = follower.lost
     if virtual and lost is None and not complete and run in _lost_runs(clock_url):
         lost = "a load process fell silent"
-    problems = _problems(scenario, figures, follower, planned, interrupted and not complete, virtual, lost)
+    problems = _problems(
+        scenario, figures, follower, planned, interrupted and not complete, virtual, lost, bool(recycled)
+    )
     started_at_ms = follower.started_at_ms or draft.started_at_ms
     duration_ms = samples.last_end_ms(table) if virtual else follower.elapsed_ms
     final = replace(
@@ -628,6 +633,7 @@ def _problems(
     interrupted: bool,
     virtual: bool,
     lost: str | None,
+    recycled: bool,
 ) -> list[str]:
     problems = []
     if lost is not None:
@@ -637,10 +643,12 @@ def _problems(
         )
     if interrupted:
         problems.append(f"the run was interrupted: {figures.sent} of {planned} requests were sent")
-    if scenario.quiet_ms and not virtual:
+    if recycled:
+        problems.append("every function began with new environments, on a version published for this run")
+    elif scenario.quiet_ms and not virtual:
         problems.append(
             f"the quiet period of {_duration(scenario.quiet_ms)} before the run is not simulated in wall time: "
-            "environments are as warm as the last requests left them"
+            "environments are as warm as the last requests left them (--cold gives new ones)"
         )
     late = figures.late_ms.get("p99", 0.0)
     if scenario.model == "open" and late > LATE_WARNING_MS:

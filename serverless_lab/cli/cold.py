@@ -1,0 +1,90 @@
+"""`--cold`: a run that begins without a warm environment, and the way back after it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serverless_lab.cli.options import say
+from serverless_lab.errors import BadInput, LabError
+from serverless_lab.project import Deployment, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serverless_lab.scenario import Scenario
+    from serverless_lab.targets.base import Target
+
+Cold = Annotated[
+    bool | None,
+    typer.Option(
+        "--cold/--no-cold",
+        help="Begin with new environments: each function gets a version of its own for the run, which is removed after "
+        "it.  [default: on localstack, when the scenario has a quiet period]",
+    ),
+]
+
+
+@contextlib.contextmanager
+def new_environments(
+    project: Project,
+    deployment: Deployment | None,
+    target: Target | None,
+    scenario: Scenario | None,
+    cold: bool | None,
+) -> Iterator[list[dict[str, Any]]]:
+    """What was changed so that the run inside begins cold: a row per function for its manifest; none when it was not.
+
+    Whatever an earlier run left changed is put back first.
+
+    Raises:
+        BadInput: `cold` without a deployment.
+        LabError: the environments could not be had.
+    """
+    from serverless_lab.deploy.recycle import Recycler
+
+    if deployment is None or target is None:
+        if cold:
+            raise BadInput("--cold is for a deployment, and --url names none", hint="leave one of them away")
+        yield []
+        return
+    recycler = Recycler(target, project.recycled_file, on_step=say)
+    quiet = scenario is not None and scenario.quiet_ms > 0
+    # In AWS nothing is changed that was not asked for.
+    wanted = (deployment.target == "localstack" and quiet) if cold is None else cold
+    recycler.put_back()
+    if not wanted:
+        yield []
+        return
+    rows: list[dict[str, Any]] = []
+    try:
+        rows += [{**asdict(function), "put_back": False} for function in recycler.recycle(deployment)]
+        for row in rows:
+            row.pop("description_before")
+        yield rows
+    finally:
+        try:
+            recycler.put_back()
+            for row in rows:
+                row["put_back"] = True
+        except LabError as error:
+            # What the run has measured is told all the same, or what went wrong before this.
+            say(f"warning: functions are still as the run changed them: {error.message}")
+            say("hint: the next `lab load` or `lab deploy` on that target puts them back")
+
+
+def put_back_what_is_left(project: Project, target: Target) -> None:
+    """Before a deployment: what a run that was killed has left changed, on this very target.
+
+    On another one there is nothing to do here, and an emulator that was started anew has nothing to be put back.
+    """
+    from serverless_lab.deploy.recycle import Recycler
+
+    if not project.recycled_file.is_file():
+        return
+    recycler = Recycler(target, project.recycled_file, on_step=say)
+    if recycler.is_here():
+        recycler.put_back()
