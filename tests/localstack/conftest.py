@@ -29,7 +29,7 @@ def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]
     assert wait_until(lambda: not any(process.is_alive() for process in processes)), "functions outlive LocalStack"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(localstack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The installed `lab` in an empty directory, told only where LocalStack is."""
     return Lab(

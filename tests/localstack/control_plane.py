@@ -115,6 +115,13 @@ class LocalStack:
         journal = self.folder / "processes.journal"
         return read_journal(journal.read_text().splitlines()) if journal.exists() else []
 
+    def client(self, service: str) -> Any:
+        """A boto3 client with nothing of lab."""
+        import boto3
+
+        credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **credentials)
+
     def info(self) -> dict[str, Any]:
         """What it says of itself.
 

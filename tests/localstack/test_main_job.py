@@ -11,11 +11,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.cli.conftest import Lab, wait_until
-from tests.localstack.control_plane import LocalStack
+from tests.localstack.control_plane import LocalStack, Process
 
 pytestmark = [pytest.mark.localstack, pytest.mark.timeout(1800)]
 
@@ -64,42 +63,42 @@ class Run:
     processes: Counter[str]
 
 
-def reported(localstack: LocalStack, streams: dict[str, int]) -> bool:
+def reported(localstack: LocalStack, stack_name: str, streams: dict[str, int]) -> bool:
     """Whether every process has served, and nothing was logged since the last look, which `streams` is of."""
-    logs = boto3.client(
-        "logs",
-        endpoint_url=localstack.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    logs = localstack.client("logs")
     seen: Counter[str] = Counter()
-    for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+    for group in logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{stack_name}-")["logGroups"]:
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
             seen.update(event["logStreamName"].rpartition("]")[2] for event in page["events"])
     before = dict(streams)
     streams.clear()
     streams.update(seen)
-    return before == streams and {process.environment for process in localstack.processes()} == set(streams)
+    return before == streams and {process.environment for process in started(localstack, stack_name)} == set(streams)
 
 
-@pytest.fixture(scope="session")
+def started(localstack: LocalStack, stack_name: str) -> list[Process]:
+    return [process for process in localstack.processes() if process.function.startswith(f"{stack_name}-")]
+
+
+@pytest.fixture(scope="module")
 def run(localstack: LocalStack, lab: Lab) -> Run:
     if not BUNDLED:
         (lab.directory / "scenarios").mkdir()
         lab.scenario(SMALLER, "scenarios/monday-spike.yaml")
     lab("deploy", "--target", "localstack")
+    deployment = lab("status", "--json").json["deployment"]
+    stack_name = deployment["stack_name"]
     load = lab("load", "--scenario", "monday-spike")
     # Callers may have given up on functions that still run. Two looks that see the same are some seconds apart.
     streams: dict[str, int] = {}
-    assert wait_until(lambda: reported(localstack, streams), QUIET_S, every=3), "functions went on and on"
+    assert wait_until(lambda: reported(localstack, stack_name, streams), QUIET_S, every=3), "functions went on and on"
     report = lab("coldstarts", "report")
     return Run(
-        deployment=lab("status", "--json").json["deployment"],
+        deployment=deployment,
         load=load.err,
         report=report.out,
         data=lab("coldstarts", "report", "--json").json,
-        processes=Counter(process.function for process in localstack.processes()),
+        processes=Counter(process.function for process in started(localstack, stack_name)),
     )
 
 
