@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -164,11 +163,3 @@ def _short(quantity: Decimal) -> str:
         if quantity >= size:
             return f"{(quantity / size).normalize():f} {word}"
     return f"{quantity.normalize():f}"
-
-
-def grades(found: Bill) -> Mapping[str, int]:
-    """How many lines have a price of each grade."""
-    counts: dict[str, int] = {}
-    for line in found.lines:
-        counts[line.grade] = counts.get(line.grade, 0) + 1
-    return counts

@@ -11,7 +11,7 @@ A table says of each price where it was read, when, and how sure it is:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -84,9 +84,6 @@ class Prices:
                 hint=f"add it to the file given with --prices, under `prices: {{{item}: USD}}`",
             )
         return found
-
-    def grades(self, items: Iterable[str]) -> dict[str, str]:
-        return {item: self.of(item).grade for item in items}
 
 
 def known_regions() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from serverless_lab.cost.bill import Bill, BillLine, bill, number
+from serverless_lab.cost.bill import Bill, bill, number
 from serverless_lab.cost.insight import ProvisionedCost, provisioned_costs, surprises
 from serverless_lab.cost.log_usage import LambdaUsage
 from serverless_lab.cost.monthly import HOURS, scaled_to
@@ -239,10 +239,3 @@ def _always(found: Bill) -> tuple[str, ...]:
         said.append("The free tier is not taken off; --free-tier does, for a month.")
     said.append("Answers count as sent to clients outside AWS, by their bodies. VPCs and X-Ray are not in it.")
     return tuple(said)
-
-
-def by_service(lines: Sequence[BillLine]) -> dict[str, list[BillLine]]:
-    found: dict[str, list[BillLine]] = {}
-    for line in lines:
-        found.setdefault(line.service, []).append(line)
-    return found

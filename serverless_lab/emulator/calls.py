@@ -20,7 +20,7 @@ KEPT_BODY_BYTES = 4 * 1024 * 1024
 which the units are counted as if it had 4)."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Second:
     operations: dict[tuple[str, str], int] = field(default_factory=dict)
     units: dict[str, float] = field(default_factory=dict)
