@@ -104,20 +104,22 @@ def estimate_of(
 
 
 def _last_run(project: Project, deployment: Deployment) -> RunUsage | None:
-    """The last run, when it was of the same stack and its log was read."""
+    """The last run of the same stack, on whichever target, whose log was read and of which all is known.
+
+    What is not known of a run would make its bill look lower than it is.
+    """
     from serverless_lab.cost.run_usage import read_run
     from serverless_lab.project import read_json
 
-    try:
-        folder = project.run()
-        manifest = read_json(folder / "manifest.json") or {}
-        if manifest.get("stack_name") != deployment.stack_name:
-            return None
-        found = read_run(folder)
-    except LabError:
-        return None
-    # What is not known of it would look like a bill that is too low.
-    return None if found.unknown else found
+    for manifest_file in sorted(project.runs.glob("*/manifest.json"), reverse=True):
+        try:
+            manifest = read_json(manifest_file) or {}
+            found = read_run(manifest_file.parent) if manifest.get("stack_name") == deployment.stack_name else None
+        except LabError:
+            continue
+        if found is not None and not found.unknown:
+            return found
+    return None
 
 
 def _dollars(amount: Decimal) -> str:

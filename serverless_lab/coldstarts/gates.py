@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serverless_lab.coldstarts.notes import percent_text
 from serverless_lab.errors import BadInput, ReportError
@@ -29,7 +29,7 @@ PASSED, FAILED, UNTOLD = "passed", "failed", "untold"
 
 SHARE, MS, COUNT, MB = "%", "ms", "", "MB"
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "<": operator.lt,
@@ -214,7 +214,7 @@ def _verdict(report: ColdStartReport, gate: Gate, function: str | None, summary:
     if measured.value is None:
         sentence = f"{whose} cannot be told: {measured.words}"
         return Verdict(gate, function, UNTOLD, None, sentence)
-    fails = _OPERATORS[gate.operator](measured.value, gate.limit)
+    fails = OPERATORS[gate.operator](measured.value, gate.limit)
     words = f" ({measured.words})" if measured.words else ""
     limit = value_text(gate.quantity, gate.limit)
     sentence = (

@@ -10,24 +10,14 @@ They are on the bill that is shown: the month's where there is one.
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from serverless_lab.coldstarts.gates import OPERATORS
 from serverless_lab.cost.bill import dollars
 from serverless_lab.cost.report import CostReport
 from serverless_lab.errors import BadInput
-
-_OPERATORS: dict[str, Callable[[Decimal, Decimal], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "lambda": ("lambda",),
@@ -58,7 +48,7 @@ class CostGate:
             BadInput: the report does not tell the quantity.
         """
         measured = self._measured(report)
-        if not _OPERATORS[self.operator](measured, self.limit):
+        if not OPERATORS[self.operator](measured, self.limit):
             return None
         return f"{self.text}: {self.quantity} is {dollars(measured)}"
 

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from serverless_lab.cost.documents import read_document
 from serverless_lab.cost.items import ITEMS
 from serverless_lab.errors import BadInput
 
@@ -185,14 +186,7 @@ def _borrowed(base: Prices, region: str) -> dict[str, Price]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"the price file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is neither YAML nor JSON: {error}") from error
+    data = read_document(path, "price file")
     if not isinstance(data, Mapping):
         raise BadInput(f"{path} is not a price file", hint="see docs/cost.md for one")
     return data

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from serverless_lab import quotas
+from serverless_lab.cost.documents import read_document
 from serverless_lab.cost.items import X86
 from serverless_lab.cost.monthly import HOURS
 from serverless_lab.cost.run_usage import Standing
@@ -65,15 +66,7 @@ def read_profile(path: Path, requests_per_month: float | None = None) -> Traffic
     Raises:
         BadInput: the file cannot be read, or says what no profile says.
     """
-    import yaml
-
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"the profile {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is neither YAML nor JSON: {error}") from error
-    return parse_profile(document, str(path), requests_per_month)
+    return parse_profile(read_document(path, "profile"), str(path), requests_per_month)
 
 
 def parse_profile(document: Any, source: str, requests_per_month: float | None = None) -> TrafficProfile:

@@ -69,6 +69,15 @@ def test_a_month_of_the_last_run_needs_no_target(lab: Lab, run: str) -> None:
     assert all(row.startswith("once,") for row in by_name[1:])
 
 
+def test_a_page_without_prices_says_so_and_is_a_page_all_the_same(lab: Lab, run: str) -> None:
+    folder = lab.state("runs") / run
+    (folder / "manifest.json").write_text(json.dumps({**MANIFEST, "region": "mars-north-1"}))
+    lab("coldstarts", "report", "--json")
+    page = (folder / "report.html").read_text()
+    assert "Cannot be told: no price table for Region `mars-north-1`." in page
+    assert 'id="functions"' in page
+
+
 def test_log_files_are_billed_without_any_deployment(lab: Lab) -> None:
     write_logs(lab.directory / "logs", story())
     found = lab("cost", "logs", "--region", "eu-central-1", "--architecture", "arm64", "--json").json
