@@ -13,6 +13,7 @@ PROVISIONED_INIT_TIMEOUT_MS = 900_000  # of provisioned concurrency; the same pa
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 FUNCTION_TIMEOUT_DEFAULT_S = 3
+FUNCTION_TIMEOUT_MAX_S = 900
 
 # assumed: AWS publishes no idle lifetime. Third parties measured 5 to 60 minutes between 2017 and 2021
 # (mikhail.io/serverless/coldstarts/aws/intervals/). A log with longer gaps served warm would change our mind.

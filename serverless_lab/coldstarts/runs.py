@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from serverless_lab.coldstarts import sources
 from serverless_lab.coldstarts.invocations import build_invocations, function_name
 from serverless_lab.coldstarts.report import FROM_FILE, FROM_LOG, ColdStartReport, make_report
+from serverless_lab.coldstarts.window import late_end_ms
 from serverless_lab.errors import LabError, ReportError
 from serverless_lab.project import read_json, write_json
 from serverless_lab.targets.clients import post_json
@@ -96,8 +97,11 @@ def _invocations(
 
     path = run_folder / INVOCATIONS_FILE
     saved = read_parquet(path) if path.is_file() and not (refresh and target is not None) else None
-    # What was read while lines were still missing is read again when it can be.
-    if saved is not None and (target is None or not (saved.unreported or saved.unfinished)):
+    # What was read while lines were still missing, or could still come, is read again when it can be.
+    late_ms = late_end_ms(run_folder, manifest, requests, int(time.time() * 1000))
+    if saved is not None and (
+        target is None or not (saved.unreported or saved.unfinished or saved.read_at_ms < late_ms)
+    ):
         note = [] if target is not None else ["The target is gone: this is what an earlier report read from its log."]
         return saved, FROM_FILE, note
     if target is None:
@@ -108,7 +112,7 @@ def _invocations(
     problem: str | None = None
     fresh: SavedInvocations | None = None
     try:
-        fresh = _read(manifest, requests, target, deadline_ms, now_ms, sleep_ms)
+        fresh = _read(run_folder, manifest, requests, target, deadline_ms, now_ms, sleep_ms)
     except LabError as error:
         if saved is None and not path.is_file():
             raise
@@ -125,6 +129,7 @@ def _invocations(
 
 
 def _read(
+    run_folder: Path,
     manifest: Mapping[str, Any],
     requests: pd.DataFrame | None,
     target: Target,
@@ -142,7 +147,7 @@ def _read(
         target.client("logs"),
         groups,
         int(manifest["started_at_ms"]) - MARGIN_BEFORE_MS,
-        _read_until_ms(manifest),
+        max(_read_until_ms(manifest), late_end_ms(run_folder, manifest, requests, int(time.time() * 1000))),
         expected_reports=_expected_reports(requests),
         one_stream_per_environment=capabilities.one_log_stream_per_environment,
         deadline_ms=deadline_ms,
