@@ -72,6 +72,7 @@ def test_a_month_of_the_last_run_needs_no_target(lab: Lab, run: str) -> None:
 def test_a_page_without_prices_says_so_and_is_a_page_all_the_same(lab: Lab, run: str) -> None:
     folder = lab.state("runs") / run
     (folder / "manifest.json").write_text(json.dumps({**MANIFEST, "region": "mars-north-1"}))
+    (folder / "requests.parquet").unlink()
     lab("coldstarts", "report", "--json")
     page = (folder / "report.html").read_text()
     assert "Cannot be told: no price table for Region `mars-north-1`." in page
