@@ -85,8 +85,11 @@ def target_of(project: Project, deployment: Deployment, *, profile: str | None =
 
 
 def _environment(deployment: Deployment) -> dict[str, str]:
-    """The process environment, with the address of the emulator that `deployment` was made on."""
-    found = {} if deployment.endpoint_url is None else {"AWS_ENDPOINT_URL": deployment.endpoint_url}
+    """The process environment, with the address and the account of the emulator that `deployment` was made on."""
+    if deployment.endpoint_url is None:
+        return dict(os.environ)
+    # An emulator takes an access key of twelve digits for the account.
+    found = {"AWS_ENDPOINT_URL": deployment.endpoint_url, "AWS_ACCESS_KEY_ID": deployment.account_id}
     return {**os.environ, **found}
 
 

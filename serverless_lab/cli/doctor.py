@@ -6,18 +6,21 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serverless_lab.cli.context import default_stack_name
+from serverless_lab.cli.findings import BAD, DOUBTFUL, GOOD, Finding
 from serverless_lab.cli.memory import available_mb
 from serverless_lab.cli.options import AsJson, Profile, Region, print_json
 from serverless_lab.errors import BadInput, LabError
 from serverless_lab.project import Project
 
-GOOD, DOUBTFUL, BAD = "ok", "warning", "unusable"
+if TYPE_CHECKING:
+    from serverless_lab.scenario import Scenario
 
 OLDEST_PYTHON = (3, 11)
 
@@ -25,24 +28,13 @@ ENOUGH_MB = 2_048
 """assumed: the emulator and some twenty environments with SDK clients; `lab load` counts what a scenario needs."""
 
 
-SIGN_IN = "sign in, for example with `aws sso login`, or name a --profile"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `state` is ok, warning (it works, with a loss) or unusable; `hint` is what to do."""
-
-    target: str
-    subject: str
-    state: str
-    text: str
-    hint: str | None = None
-
-
 def doctor(
     target_name: Annotated[
         str | None, typer.Option("--target", help="Look at this target alone, and fail when it is unusable.")
     ] = None,
+    scenario: Annotated[
+        str, typer.Option(help="The scenario whose concurrency the target's quota is compared with.")
+    ] = "monday-spike",
     region: Region = None,
     profile: Profile = None,
     as_json: AsJson = False,
@@ -50,15 +42,21 @@ def doctor(
     """Check this machine and its targets, and say what to do.
 
     Without --target all targets are looked at, and the embedded one decides. The exit code is 1 when it is unusable.
+    Nothing is changed anywhere: on AWS it asks IAM what you may do, and reads.
 
     Example: lab doctor --target localstack
     """
+    from serverless_lab.scenario import load_scenario
     from serverless_lab.targets import TARGET_NAMES
 
     if target_name is not None and target_name not in TARGET_NAMES:
         raise BadInput(f"no target `{target_name}`", hint="targets: " + ", ".join(TARGET_NAMES))
     names = TARGET_NAMES if target_name is None else (target_name,)
-    findings = [finding for name in names for finding in examine(name, Project(), region, profile, os.environ)]
+    project = Project()
+    chosen_scenario = load_scenario(scenario, project.directory)
+    findings = [
+        finding for name in names for finding in examine(name, project, chosen_scenario, region, profile, os.environ)
+    ]
     chosen = target_name or "local"
     usable = not any(finding.target == chosen and finding.state == BAD for finding in findings)
     if as_json:
@@ -73,16 +71,24 @@ def doctor(
 
 
 def examine(
-    name: str, project: Project, region: str | None, profile: str | None, environment: Mapping[str, str]
+    name: str,
+    project: Project,
+    scenario: Scenario,
+    region: str | None,
+    profile: str | None,
+    environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """What there is to say about target `name`, the important first."""
+    from serverless_lab.cli.doctor_aws import look_at_aws
+    from serverless_lab.cli.doctor_localstack import look_at_localstack
+
     if name == "local":
         yield from _machine()
         yield from _emulator(project)
     elif name == "localstack":
-        yield from _localstack(region, environment)
+        yield from look_at_localstack(scenario, region, profile, environment)
     else:
-        yield from _aws(region, profile, environment)
+        yield from look_at_aws(scenario, default_stack_name(project), region, profile, environment)
 
 
 def _machine() -> Iterator[Finding]:
@@ -194,63 +200,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _localstack(region: str | None, environment: Mapping[str, str]) -> Iterator[Finding]:
-    from serverless_lab.targets.clients import get_json
-    from serverless_lab.targets.localstack import HINT, localstack_endpoint
-
-    try:
-        endpoint = localstack_endpoint(environment)
-        info = get_json(f"{endpoint}/_localstack/info")
-        health = info or get_json(f"{endpoint}/_ministack/health") or get_json(f"{endpoint}/_localstack/health")
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        yield Finding("localstack", "endpoint", BAD, f"nothing answers at {endpoint}: {reason}", HINT)
-        return
-    except LabError as error:
-        yield Finding("localstack", "endpoint", BAD, error.message, error.hint)
-        return
-    if health is None:
-        yield Finding("localstack", "endpoint", BAD, f"what answers at {endpoint} is no LocalStack", HINT)
-        return
-    ministack = info is None and get_json(f"{endpoint}/_ministack/health") is not None
-    what = "MiniStack" if ministack else "LocalStack"
-    version = health.get("version")
-    yield Finding("localstack", "endpoint", GOOD, f"{what} {version or '(no version told)'} at {endpoint}")
-    yield Finding(
-        "localstack",
-        "logs",
-        DOUBTFUL,
-        f"{what} prints no Init Duration" + (", and a log stream for every invocation" if ministack else ""),
-        "for true cold starts use the embedded target: `lab deploy --target local`",
-    )
-
-
-def _aws(region: str | None, profile: str | None, environment: Mapping[str, str]) -> Iterator[Finding]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from serverless_lab.targets import resolve_target
-
-    try:
-        target: Any = resolve_target("aws", region=region, profile=profile, environment=environment)
-        credentials = target.session().get_credentials()
-    except LabError as error:
-        yield Finding("aws", "configuration", BAD, error.message, error.hint)
-        return
-    except BotoCoreError as error:
-        yield Finding("aws", "credentials", BAD, str(error), SIGN_IN)
-        return
-    yield Finding("aws", "endpoint", GOOD, f"no override; region {target.region}, profile {target.profile}")
-    if credentials is None:
-        yield Finding("aws", "credentials", BAD, "none found", SIGN_IN)
-        return
-    try:
-        account = target.account_id()
-    except LabError as error:
-        yield Finding("aws", "credentials", BAD, error.message, error.hint)
-        return
-    except (BotoCoreError, ClientError) as error:
-        yield Finding("aws", "credentials", BAD, str(error), SIGN_IN)
-        return
-    yield Finding("aws", "credentials", GOOD, f"account {account}")

@@ -243,6 +243,14 @@ ASSUMED_BUSY_MS = 2_000.0
 """assumed: how long a cold request keeps its environment busy, on a host that is not saturated."""
 
 
+def concurrency_of(scenario: Scenario, seed: int | None = None) -> int:
+    """How many of the scenario's requests may be in work at once, while every one of them is cold."""
+    from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate
+
+    width = max(entry.width for entry in scenario.mix)
+    return scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS, width)
+
+
 def check_memory(project: Project, scenario: Scenario, seed: int | None, force: bool) -> None:
     """Refuse a run whose environments would not fit into the memory that is free here, unless `force`.
 
@@ -251,16 +259,13 @@ def check_memory(project: Project, scenario: Scenario, seed: int | None, force: 
     """
     from serverless_lab.cli.memory import available_mb
     from serverless_lab.emulator import control
-    from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate
 
     found = control.status(project)
     if found is None:
         return
     sizes = control.largest_environment_mb(found["port"])
     size_mb = max(sizes.values(), default=ASSUMED_ENVIRONMENT_MB)
-    width = max(entry.width for entry in scenario.mix)
-    count = scenario.clients or peak_concurrency_estimate(arrivals(scenario, seed), ASSUMED_BUSY_MS, width)
-    count = min(count, found["account_concurrency"])
+    count = min(concurrency_of(scenario, seed), found["account_concurrency"])
     # Environments of an earlier run hold their memory already, and the scenario's requests will use them first.
     there = max((sum(states.values()) for states in found["environments"].values()), default=0)
     needed_mb, free_mb = max(0, count - there) * size_mb, available_mb()

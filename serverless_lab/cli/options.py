@@ -32,7 +32,9 @@ Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", help="Template parameter NAME=VALUE; repeatable.")
 ]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region, for the targets that have one.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile, for --target aws.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="AWS profile, for --target aws; or one with LocalStack's endpoint_url.")
+]
 RunId = Annotated[str | None, typer.Option("--run", help="Run id, as in .lab/runs.  [default: the last run]")]
 
 

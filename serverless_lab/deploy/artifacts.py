@@ -12,6 +12,9 @@ from serverless_lab.targets.base import Target
 from serverless_lab.targets.clients import error_code
 
 BUCKET_NAME = "lab-artifacts-{account}-{region}"
+TAGS = [{"Key": "created-by", "Value": "serverless-lab"}]
+"""On everything that lab makes; CloudFormation gives a stack's tags to its resources."""
+
 DELETE_BATCH = 1_000  # documented: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MISSING = frozenset({"404", "NoSuchBucket", "NotFound", "NoSuchKey"})
 
@@ -59,6 +62,7 @@ class ArtifactBucket:
         except ClientError as error:
             if error_code(error) != "BucketAlreadyOwnedByYou":
                 raise
+        self._s3.put_bucket_tagging(Bucket=self.name, Tagging={"TagSet": TAGS}, **self._owner)
         blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
         self._s3.put_public_access_block(
             Bucket=self.name, PublicAccessBlockConfiguration=dict.fromkeys(blocked, True), **self._owner

@@ -91,7 +91,7 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
             with _unless_missing():
                 objects += empty_bucket(target.client("s3"), resource["PhysicalResourceId"])
     reader = EventReader(cloudformation, stack_name, stack_id)
-    cloudformation.delete_stack(StackName=stack_id)
+    _delete(cloudformation, stack_name, stack_id)
     status = reader.follow(on_event, patience)
     notes: list[str] = []
     if target.endpoint_url is not None:
@@ -105,7 +105,8 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
         why = "no event says why" if cause is None else f"resource `{cause.logical_id}`: {cause.reason or cause.status}"
         raise DeployError(
             f"stack `{stack_name}` could not be deleted and is in {status}: {why}",
-            hint="remove what holds it, then `lab destroy` again",
+            hint="remove what holds it, then `lab destroy` again; to leave it behind instead: `aws cloudformation "
+            f"delete-stack --stack-name {stack_name} --deletion-mode FORCE_DELETE_STACK`",
         )
     log_groups = _remove_log_groups(target, going)
     leftovers = [
@@ -123,6 +124,29 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
         leftovers=tuple(leftovers),
         notes=tuple(notes),
     )
+
+
+def _delete(cloudformation: Any, stack_name: str, stack_id: str) -> None:
+    """Ask for the stack's deletion.
+
+    Raises:
+        DeployError: it is protected, or something else is changing it.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        cloudformation.delete_stack(StackName=stack_id)
+    except ClientError as error:
+        if error_code(error) != "ValidationError":
+            raise
+        message = error.response["Error"].get("Message", "")
+        hint = "wait until nothing else changes it, then `lab destroy` again"
+        if "TerminationProtection" in message:
+            hint = (
+                "when it shall go: `aws cloudformation update-termination-protection --no-enable-termination-protection"
+                f" --stack-name {stack_name}`"
+            )
+        raise DeployError(f"stack `{stack_name}` cannot be deleted: {message}", hint=hint) from error
 
 
 def _kept(cloudformation: Any, stack_id: str) -> set[str]:

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from serverless_lab.deploy.artifacts import ArtifactBucket
+from serverless_lab.deploy.artifacts import TAGS, ArtifactBucket
 from serverless_lab.deploy.destroy import remove_stack
 from serverless_lab.deploy.events import (
     STACK_TYPE,
@@ -43,6 +43,15 @@ UPDATABLE = frozenset(
 # A stack that never was complete cannot be updated, only deleted.
 # documented: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html (ROLLBACK_COMPLETE)
 NEVER_COMPLETE = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
+# Why a stack at rest cannot be updated, and what can be done before it is deleted. documented:
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-continueupdaterollback.html
+STUCK = {
+    "UPDATE_ROLLBACK_FAILED": (
+        ": its last rollback failed",
+        "mend what its events name, then `aws cloudformation continue-update-rollback --stack-name {}`; or ",
+    ),
+    "DELETE_FAILED": (": it could not be deleted the last time", ""),
+}
 SUCCEEDED = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
@@ -203,9 +212,11 @@ class _Deployer:
                 f"stack `{self._stack_name}` is in {status}: something else is changing it",
                 hint="wait until that is done, then deploy again",
             )
+        why, way_out = STUCK.get(status, ("", ""))
+        destroy = f"delete it with `lab destroy {self._stack_name}`, then deploy again"
         raise DeployError(
-            f"stack `{self._stack_name}` is in {status} and cannot be updated",
-            hint=f"delete it with `lab destroy {self._stack_name}`, then deploy again",
+            f"stack `{self._stack_name}` is in {status} and cannot be updated{why}",
+            hint=way_out.format(self._stack_name) + destroy,
         )
 
     def _transformed(self, document: dict[str, Any], values: Mapping[str, str], why: TemplateRefused) -> dict[str, Any]:
@@ -239,7 +250,7 @@ class _Deployer:
                 {"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared
             ],
             "Capabilities": CAPABILITIES,
-            "Tags": [{"Key": "created-by", "Value": "serverless-lab"}],
+            "Tags": TAGS,
         }
 
     def _change_set(self, request: dict[str, Any], kind: str) -> tuple[str | None, str]:
@@ -310,6 +321,8 @@ class _Deployer:
             why = self._validation_failure(StackName=stack_id) or why
         if status == "UPDATE_ROLLBACK_COMPLETE":
             hint = "what was deployed before is in place again; mend the template, then deploy"
+        elif status in STUCK:
+            hint = STUCK[status][1].format(self._stack_name) + f"`lab destroy {self._stack_name}`, then deploy again"
         elif status in NEVER_COMPLETE:
             hint = "mend the template, then deploy: what is left of the stack is deleted first"
         else:

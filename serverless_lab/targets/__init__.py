@@ -39,7 +39,7 @@ def resolve_target(
 
     Args:
         local_endpoint: the running embedded emulator's URL; only `local` needs it.
-        profile: a profile of the user's AWS configuration; only `aws` reads it.
+        profile: a profile of the user's AWS configuration; `localstack` reads its endpoint_url and region alone.
         region: overrides the target's own; `local` has one region and refuses another.
         environment: the process environment unless a test hands in its own.
         emulator_log: named in hints when the embedded emulator does not answer.
@@ -51,8 +51,8 @@ def resolve_target(
     environment = os.environ if environment is None else environment
     if name not in TARGET_NAMES:
         raise BadInput(f"no target `{name}`", hint="targets: " + ", ".join(TARGET_NAMES))
-    if profile is not None and name != "aws":
-        raise BadInput(f"target `{name}` takes no AWS profile", hint="leave the profile out, or use `--target aws`")
+    if profile is not None and name == "local":
+        raise BadInput(f"target `{name}` takes no AWS profile", hint="leave it out, or say --target aws or localstack")
     if name == "local":
         from serverless_lab.targets.local import REGION, LocalTarget
 
@@ -62,13 +62,29 @@ def resolve_target(
             raise EmulatorError("the emulator of this directory is not running", hint="start it with `lab up`")
         return LocalTarget(local_endpoint, log=emulator_log)
     if name == "localstack":
-        from serverless_lab.targets.localstack import LocalStackTarget, localstack_endpoint
-
-        return LocalStackTarget(localstack_endpoint(environment), region=region or _emulator_region(environment))
+        return _localstack(environment, profile, region)
     from serverless_lab.targets.aws import AwsTarget
 
     return AwsTarget(profile=profile, region=region, environment=environment)
 
 
-def _emulator_region(environment: Mapping[str, str]) -> str:
-    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+def _localstack(environment: Mapping[str, str], profile: str | None, region: str | None) -> Target:
+    from serverless_lab.targets import localstack
+
+    settings = localstack.profile_settings(profile or environment.get("AWS_PROFILE"), environment)
+    if profile is not None and not settings.get("endpoint_url"):
+        raise BadInput(
+            f"profile `{profile}` has no endpoint_url, so it is none of LocalStack's",
+            hint="leave it out, or say where LocalStack is: AWS_ENDPOINT_URL=http://localhost:4566",
+        )
+    if not settings.get("endpoint_url"):
+        settings = {}  # a profile of AWS's, whose region means nothing here
+    return localstack.LocalStackTarget(
+        localstack.localstack_endpoint(environment, settings),
+        region=region
+        or environment.get("AWS_REGION")
+        or environment.get("AWS_DEFAULT_REGION")
+        or settings.get("region")
+        or "us-east-1",
+        account=localstack.emulated_account(environment),
+    )

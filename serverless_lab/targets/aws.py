@@ -15,6 +15,8 @@ from serverless_lab.targets.clients import aws_config, target_errors
 if TYPE_CHECKING:
     import boto3
 
+# documented: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html: no SDK follows one then.
+IGNORE_ENDPOINTS = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 ENDPOINT_HINT = "unset it for `--target aws`, or use `--target localstack`"
 
 
@@ -37,8 +39,9 @@ class AwsTarget:
         import boto3
         from botocore.exceptions import BotoCoreError
 
+        ignored = environment.get(IGNORE_ENDPOINTS, "").strip().lower() == "true"
         for name in sorted(environment):
-            if name.startswith("AWS_ENDPOINT_URL") and environment[name].strip():
+            if name.startswith("AWS_ENDPOINT_URL") and environment[name].strip() and not ignored:
                 raise TargetError(f"{name} is {environment[name]}, which is not AWS", hint=ENDPOINT_HINT)
         try:
             # boto3 itself reads AWS_DEFAULT_REGION alone; the other SDKs and Lambda say AWS_REGION.
@@ -49,7 +52,7 @@ class AwsTarget:
         except BotoCoreError as error:
             raise TargetError(f"target `aws`: {error}", hint="`aws configure list-profiles` shows the ones") from error
         for setting in ("endpoint_url", "services"):
-            if configured.get(setting):
+            if configured.get(setting) and not ignored:
                 raise TargetError(
                     f"the AWS configuration of profile `{self._session.profile_name}` sets {setting}",
                     hint="remove it, or choose a profile without one",
@@ -59,6 +62,7 @@ class AwsTarget:
         self.region: str = self._session.region_name
         self.profile: str = self._session.profile_name
         self._clients: dict[str, Any] = {}
+        self._identity: dict[str, str] | None = None
         self._lock = threading.Lock()
 
     def session(self) -> boto3.Session:
@@ -75,8 +79,27 @@ class AwsTarget:
             return self._clients[service]
 
     def account_id(self) -> str:
-        with target_errors(self.name, None, "check the network and the region's name"):
-            return str(self.client("sts").get_caller_identity()["Account"])
+        return self.identity()["Account"]
+
+    def identity(self) -> dict[str, str]:
+        """Whose credentials these are: Account and Arn. AWS is asked once.
+
+        Raises:
+            TargetError: there are none, they are not valid any more, or AWS cannot be reached; the hint says how to
+                sign in with this profile.
+        """
+        if self._identity is None:
+            with target_errors(self.name, None, "check the network and the region's name", self.sign_in):
+                found = self.client("sts").get_caller_identity()
+            self._identity = {"Account": str(found["Account"]), "Arn": str(found["Arn"])}
+        return self._identity
+
+    @cached_property
+    def sign_in(self) -> str:
+        """How to get credentials for this profile."""
+        from serverless_lab.targets.clients import sign_in_hint
+
+        return sign_in_hint(self._session._session.full_config.get("profiles", {}), self._session.profile_name)
 
     def instance_id(self) -> str | None:
         return None

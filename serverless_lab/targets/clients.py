@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,12 @@ EXPIRED_CODES = frozenset(
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
-def emulator_session(region: str) -> boto3.Session:
-    """A session with emulator credentials that reads no configuration file and no AWS_PROFILE."""
+def emulator_session(region: str, account_id: str | None = None) -> boto3.Session:
+    """A session with emulator credentials that reads no configuration file and no AWS_PROFILE.
+
+    Args:
+        account_id: an access key of 12 digits is an account to LocalStack and MiniStack.
+    """
     import boto3
     import botocore.session
 
@@ -44,7 +49,7 @@ def emulator_session(region: str) -> boto3.Session:
         session_vars={"profile": (None, None, None, None), "config_file": unread, "credentials_file": unread}
     )
     return boto3.Session(
-        aws_access_key_id=EMULATOR_ACCESS_KEY_ID,
+        aws_access_key_id=account_id or EMULATOR_ACCESS_KEY_ID,
         aws_secret_access_key=EMULATOR_SECRET_ACCESS_KEY,
         region_name=region,
         botocore_session=core,
@@ -116,8 +121,45 @@ def error_code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
+def sign_in_hint(profiles: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """How to get credentials for profile `name`, as it is configured in `profiles`: IAM Identity Center, `aws login`
+    or keys. A profile that assumes a role gets them through its source profile.
+    """
+    asked = name
+    seen: set[str] = set()
+    while (source := profiles.get(asked, {}).get("source_profile")) and source not in seen:
+        seen.add(source)
+        asked = source
+    found = profiles.get(asked, {})
+    given = "" if asked == "default" else f" --profile {asked}"
+    if any(setting in found for setting in ("sso_session", "sso_start_url")):
+        return f"sign in: `aws sso login{given}`"
+    if "login_session" in found:
+        return f"sign in: `aws login{given}`"
+    if "credential_process" in found:
+        return f"see what the credential_process of profile {asked} says: {found['credential_process'].split()[0]}"
+    if "aws_access_key_id" in found:
+        return f"the keys of profile {asked} are not valid: `aws configure{given}` sets others"
+    return f"sign in (`aws login{given}`, or `aws configure sso` and `aws sso login{given}`), or name a --profile"
+
+
+UNAUTHORIZED = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
+
+
+def denied_hint(error: Exception) -> str:
+    """Which permission is missing, where AWS's message says it."""
+    found = UNAUTHORIZED.search(str(error))
+    if found is None:
+        return "ask for that permission, then repeat: docs/aws.md lists what lab needs"
+    action, resource = found.groups()
+    where = f" on {resource}" if resource else ""
+    return f"ask for {action}{where}, then repeat: docs/aws.md lists what lab needs"
+
+
 @contextmanager
-def target_errors(name: str, endpoint_url: str | None, hint: str) -> Iterator[None]:
+def target_errors(
+    name: str, endpoint_url: str | None, hint: str, sign_in: str = "sign in again, for example with `aws sso login`"
+) -> Iterator[None]:
     """Turn "cannot connect", "no credentials" and "access denied" into a TargetError that says where and what to do.
 
     Other service errors pass: the caller knows what it asked for.
@@ -129,13 +171,19 @@ def target_errors(name: str, endpoint_url: str | None, hint: str) -> Iterator[No
     except (problems.ConnectionError, problems.HTTPClientError) as error:
         where = f"target `{name}`" + (f" at {endpoint_url}" if endpoint_url else "")
         raise TargetError(f"{where} cannot be reached: {error}", hint=hint) from error
-    except (problems.NoCredentialsError, problems.PartialCredentialsError, problems.CredentialRetrievalError) as error:
-        raise TargetError(f"target `{name}`: {error}", hint="sign in, for example with `aws sso login`") from error
-    except (problems.UnauthorizedSSOTokenError, problems.SSOTokenLoadError, problems.TokenRetrievalError) as error:
-        raise TargetError(f"target `{name}`: {error}", hint="sign in again: `aws sso login`") from error
+    except (
+        problems.NoCredentialsError,
+        problems.PartialCredentialsError,
+        problems.CredentialRetrievalError,
+        problems.SSOError,
+        problems.TokenRetrievalError,
+        problems.LoginError,
+        problems.ProfileNotFound,
+    ) as error:
+        raise TargetError(f"target `{name}`: {error}", hint=sign_in) from error
     except problems.ClientError as error:
         if error_code(error) in EXPIRED_CODES:
-            raise TargetError(f"target `{name}`: {error}", hint="renew the credentials, then repeat") from error
+            raise TargetError(f"target `{name}`: {error}", hint=sign_in) from error
         if error_code(error) in DENIED_CODES:
-            raise TargetError(f"target `{name}`: {error}", hint="ask for that permission, then repeat") from error
+            raise TargetError(f"target `{name}`: {error}", hint=denied_hint(error)) from error
         raise

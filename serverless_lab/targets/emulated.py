@@ -17,7 +17,8 @@ class EmulatedTarget:
     name: str
     start_hint: str
 
-    def __init__(self, endpoint_url: str, region: str) -> None:
+    def __init__(self, endpoint_url: str, region: str, account: str | None = None) -> None:
+        self._account = account
         self.endpoint_url: str | None = endpoint_url.rstrip("/")
         self.region = region
         self._session: boto3.Session | None = None
@@ -26,7 +27,7 @@ class EmulatedTarget:
 
     def session(self) -> boto3.Session:
         if self._session is None:
-            self._session = emulator_session(self.region)
+            self._session = emulator_session(self.region, self._account)
         return self._session
 
     def client(self, service: str) -> Any:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 from serverless_lab.errors import TargetError
 from serverless_lab.targets.base import Capabilities
 from serverless_lab.targets.clients import get_json
 from serverless_lab.targets.emulated import EmulatedTarget
 
+ACCOUNT_DIGITS = 12
 HINT = "start LocalStack, or say where it is: AWS_ENDPOINT_URL=http://localhost:4566"
 
 
-def localstack_endpoint(environment: Mapping[str, str]) -> str:
-    """AWS_ENDPOINT_URL, else LOCALSTACK_HOST (`host` or `host:port`), else the edge URL of localstack-client.
+def localstack_endpoint(environment: Mapping[str, str], profile: Mapping[str, str] | None = None) -> str:
+    """AWS_ENDPOINT_URL, else LOCALSTACK_HOST (`host` or `host:port`), else the profile's, else localstack-client's.
+
+    Args:
+        profile: the settings of the user's AWS profile; those of LocalStack have its endpoint_url.
 
     Raises:
         TargetError: the value is no address.
@@ -24,6 +29,9 @@ def localstack_endpoint(environment: Mapping[str, str]) -> str:
         if not given.startswith(("http://", "https://")):
             raise TargetError(f"AWS_ENDPOINT_URL is `{given}`, not a URL", hint="say http://host:port")
         return given
+    configured = (profile or {}).get("endpoint_url", "").strip()
+    if configured and not environment.get("LOCALSTACK_HOST", "").strip():
+        return configured
     scheme = "https" if environment.get("USE_SSL") in ("1", "true") else "http"
     from localstack_client import config
 
@@ -33,6 +41,34 @@ def localstack_endpoint(environment: Mapping[str, str]) -> str:
     except RuntimeError as error:
         raise TargetError(f"LOCALSTACK_HOST is `{host}`, not host:port", hint="say localhost:4566") from error
     return f"{scheme}://{name}:{port}"
+
+
+def profile_settings(name: str | None, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings of profile `name` in the AWS configuration file; none where there is no such profile.
+
+    Only the file's settings are read: no credentials, and nothing of another profile.
+    """
+    import configparser
+
+    path = Path(environment.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    if name is None:
+        return {}
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return {}
+    section = name if name == "default" else f"profile {name}"
+    return dict(parser[section]) if parser.has_section(section) else {}
+
+
+def emulated_account(environment: Mapping[str, str]) -> str | None:
+    """The account that an access key of 12 digits means to LocalStack; None for any other key, which is not sent.
+
+    documented: https://docs.localstack.cloud/aws/capabilities/config/multi-account-setups/
+    """
+    key = environment.get("AWS_ACCESS_KEY_ID", "").strip()
+    return key if len(key) == ACCOUNT_DIGITS and key.isdigit() else None
 
 
 class LocalStackTarget(EmulatedTarget):

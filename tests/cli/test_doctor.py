@@ -63,7 +63,7 @@ def test_something_else_at_that_address_is_no_localstack(lab: Lab) -> None:
     ("variables", "text"),
     [
         ({}, "no region is configured"),
-        ({"AWS_REGION": "eu-central-1"}, "none found"),
+        ({"AWS_REGION": "eu-central-1"}, "Unable to locate credentials"),
         ({"AWS_REGION": "eu-central-1", "AWS_PROFILE": "nobody"}, "nobody"),
         ({"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "which is not AWS"),
     ],

@@ -11,6 +11,7 @@ import pytest
 
 from serverless_lab.errors import BadInput, EmulatorError, TargetError
 from serverless_lab.targets import resolve_target
+from serverless_lab.targets.clients import sign_in_hint
 from serverless_lab.targets.localstack import localstack_endpoint
 from tests.conftest import free_port
 
@@ -184,6 +185,91 @@ def test_an_api_on_aws_has_its_partition_s_suffix(region, url, monkeypatch):
     assert resolve_target("aws", region=region, environment={}).api_url("abc", "prod") == url
 
 
-def test_a_profile_is_refused_where_it_would_be_ignored():
+def test_a_profile_is_refused_where_it_would_be_ignored(tmp_path):
     with pytest.raises(BadInput, match="takes no AWS profile"):
-        resolve_target("localstack", profile="dev", environment={})
+        resolve_target("local", profile="dev", environment={})
+    config = tmp_path / "config"
+    config.write_text("[profile dev]\nregion = eu-west-1\n")
+    with pytest.raises(BadInput, match="profile `dev` has no endpoint_url"):
+        resolve_target("localstack", profile="dev", environment={"AWS_CONFIG_FILE": str(config)})
+
+
+LOCALSTACK_PROFILE = """
+[profile localstack]
+region = eu-central-1
+output = json
+endpoint_url = http://127.0.0.1:4599
+
+[profile work]
+region = eu-west-1
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint", "region"),
+    [
+        ({"AWS_PROFILE": "localstack"}, "http://127.0.0.1:4599", "eu-central-1"),
+        ({"AWS_PROFILE": "localstack", "AWS_REGION": "eu-north-1"}, "http://127.0.0.1:4599", "eu-north-1"),
+        ({"AWS_PROFILE": "localstack", "LOCALSTACK_HOST": "box"}, "http://box:4566", "eu-central-1"),
+        ({"AWS_PROFILE": "localstack", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1", "eu-central-1"),
+        ({"AWS_PROFILE": "work"}, "http://localhost:4566", "us-east-1"),
+        ({"AWS_PROFILE": "nobody"}, "http://localhost:4566", "us-east-1"),
+    ],
+)
+def test_localstack_s_own_profile_says_where_it_is(tmp_path, given, endpoint, region):
+    """A profile of AWS's is not LocalStack's business, whichever is set in the shell."""
+    config = tmp_path / "config"
+    config.write_text(LOCALSTACK_PROFILE)
+    target = resolve_target("localstack", environment={"AWS_CONFIG_FILE": str(config), **given})
+    assert (target.endpoint_url, target.region) == (endpoint, region)
+
+
+def test_twelve_digits_are_an_account_to_an_emulator_and_any_other_key_stays_here(ministack):
+    own = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": ministack, "AWS_ACCESS_KEY_ID": "111122223333"})
+    assert own.account_id() == "111122223333"
+    real = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": ministack, **NO_AWS})
+    assert real.account_id() == "000000000000"
+    assert real.session().get_credentials().access_key == "test"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "hint"),
+    [
+        ({"dev": {"sso_session": "corp"}}, "sign in: `aws sso login --profile dev`"),
+        ({"dev": {"sso_start_url": "https://x.awsapps.com/start"}}, "sign in: `aws sso login --profile dev`"),
+        ({"dev": {"source_profile": "base"}, "base": {"sso_session": "c"}}, "sign in: `aws sso login --profile base`"),
+        ({"dev": {"source_profile": "dev", "role_arn": "r"}}, "`aws configure sso`"),
+        ({"dev": {"login_session": "arn"}}, "sign in: `aws login --profile dev`"),
+        ({"dev": {"aws_access_key_id": "AKIA"}}, "`aws configure --profile dev`"),
+        ({"dev": {"credential_process": "/bin/keys --for me"}}, "profile dev says: /bin/keys"),
+        ({}, "name a --profile"),
+    ],
+)
+def test_how_to_sign_in_is_told_for_the_profile_as_it_is_configured(profiles, hint):
+    assert hint in sign_in_hint(profiles, "dev")
+
+
+def test_an_expired_single_sign_on_names_the_command_with_its_profile(tmp_path, monkeypatch):
+    """botocore says "with the corresponding profile", and which one that is stands in a shell variable or nowhere."""
+    config = tmp_path / "config"
+    config.write_text(
+        "[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n"
+        "[profile dev]\nregion = eu-west-1\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = dev\n"
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(TargetError) as caught:
+        resolve_target("aws", profile="dev", environment={}).account_id()
+    assert caught.value.hint == "sign in: `aws sso login --profile dev`"
+
+
+def test_an_override_that_no_sdk_follows_is_none(monkeypatch):
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    environment = {
+        "AWS_ENDPOINT_URL": "http://localhost:4566",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    }
+    assert resolve_target("aws", region="eu-west-1", environment=environment).region == "eu-west-1"
