@@ -76,7 +76,7 @@ def _calls(
     ]
 
 
-EVERY = ("deploy", "load", "report", "invoke", "logs", "destroy")
+EVERY = ("deploy", "load", "report", "invoke", "logs", "compare", "destroy")
 
 CALLS: tuple[Call, ...] = (
     # No policy is needed for this one, and none can deny it.
@@ -131,6 +131,28 @@ CALLS: tuple[Call, ...] = (
         "GetProvisionedConcurrencyConfig",
         "GetFunctionConcurrency",
     ),
+    *_calls(
+        "lambda",
+        Resource.FUNCTION,
+        "FunctionName",
+        "load",
+        "UpdateFunctionConfiguration",
+        "PublishVersion",
+        "UpdateAlias",
+        "ListVersionsByFunction",
+        "DeleteFunction",
+        without="`lab load --cold`: a version for the run, which is deleted after it",
+    ),
+    *_calls(
+        "lambda",
+        Resource.FUNCTION,
+        "FunctionName",
+        "compare",
+        "ListProvisionedConcurrencyConfigs",
+        without="`lab compare`",
+    ),
+    # Schedules may be of any name: which of them invoke the stack's functions is seen in their targets.
+    *_calls("events", Resource.ANYTHING, None, "compare", "ListRules", "ListTargetsByRule", without="`lab compare`"),
     *_calls("lambda", Resource.MAPPING, "UUID", "deploy", "GetEventSourceMapping"),
     *_calls("dynamodb", Resource.TABLE, "TableName", "deploy", "DescribeTable", "DescribeTimeToLive"),
     Call("apigateway", "GetStages", ("apigateway:GET",), Resource.REST_API, "restApiId", ("deploy",)),
@@ -166,16 +188,15 @@ EMULATORS_ONLY: dict[tuple[str, str], str] = {
     ("lambda", "DeleteProvisionedConcurrencyConfig"): "repairs",
     ("lambda", "UpdateEventSourceMapping"): "repairs",
     ("lambda", "DeleteEventSourceMapping"): "leftovers",
-    ("lambda", "DeleteFunction"): "leftovers",
     ("apigateway", "GetRestApi"): "leftovers",
     ("apigateway", "DeleteRestApi"): "leftovers",
-    ("events", "ListTargetsByRule"): "leftovers",
     ("events", "RemoveTargets"): "leftovers",
     ("events", "DescribeRule"): "leftovers",
     ("events", "DeleteRule"): "leftovers",
     ("dynamodb", "DeleteTable"): "leftovers",
     ("sqs", "GetQueueAttributes"): "leftovers",
     ("sqs", "DeleteQueue"): "leftovers",
+    ("ssm", "DeleteParameter"): "leftovers",
     ("iam", "ListRolePolicies"): "leftovers",
     ("iam", "DeleteRolePolicy"): "leftovers",
     ("iam", "ListAttachedRolePolicies"): "leftovers",

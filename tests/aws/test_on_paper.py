@@ -343,5 +343,5 @@ def test_expired_credentials_end_the_examination_with_what_to_do(
 
 
 def test_a_call_that_the_table_lacks_is_refused() -> None:
-    request = Request("lambda", "DeleteFunction", {"FunctionName": "lab-x"}, "h")
+    request = Request("dynamodb", "DeleteTable", {"TableName": "lab-x"}, "h")
     assert "is not in" in refused(lab_policy(), request, ACCOUNT, REGION)[0]
