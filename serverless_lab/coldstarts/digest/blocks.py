@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers
+from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Text
 
 BLOCK_BYTES = 4 << 20
 """Measured: with 1 MB a quarter more time goes into calls of numpy; from 2 to 8 MB nothing changes."""
@@ -41,12 +41,12 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines: line i is `buffer[starts[i]:ends[i]]`, without its line end; of its part it is `first_line + i`.
+    """Whole lines: line i is `text.buffer[starts[i]:ends[i]]`, without its line end; of its part it is `first_line + i`.
 
     `is_event[i]` says whether an event begins there. `is_cut`: the last line has no line end, the file ends within it.
     """
 
-    buffer: Bytes
+    text: Text
     starts: Integers
     ends: Integers
     is_event: Flags
@@ -55,7 +55,7 @@ class Block:
     is_cut: bool = False
 
     def line(self, at: int) -> bytes:
-        return self.buffer[self.starts[at] : self.ends[at]].tobytes()
+        return self.text.buffer[self.starts[at] : self.ends[at]].tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def blocks(
         line_bytes_max: an event of more bytes than this comes in pieces.
     """
     buffer = _new_buffer(block_bytes)
+    text = Text(buffer)
     at = max(0, begin - 1)  # which byte of the file is the first one in the buffer
     held = 0
     line = 0
@@ -108,7 +109,7 @@ def blocks(
         if held >= room:
             bigger = _new_buffer(2 * room)
             bigger[ROOM : ROOM + held] = buffer[ROOM : ROOM + held]
-            buffer, room = bigger, 2 * room
+            buffer, text, room = bigger, Text(bigger), 2 * room
         count = source.readinto(memoryview(buffer.data)[ROOM + held : ROOM + room]) or 0
         is_last = count == 0
         text_end = ROOM + held + count
@@ -142,7 +143,7 @@ def blocks(
         if keep > first:
             shown = slice(first, keep)
             yield Block(
-                buffer,
+                text,
                 starts[shown],
                 _without_carriage_returns(buffer, starts[shown], ends[shown]),
                 is_event[shown],
@@ -167,38 +168,41 @@ def _first(flags: Flags) -> int:
     return found if len(flags) and flags[found] else len(flags)
 
 
-_STRIDE = 1 << 17
+_STRIDE = 1 << 18
 """Measured: what is compared in one go stays in a core's cache."""
+
+# By sixteen bits: where the lowest one that is set is.
+_LOWEST: Integers = np.zeros(1 << 16, np.int64)
+for _bit in reversed(range(16)):
+    _LOWEST[1 << _bit :: 1 << (_bit + 1)] = _bit
 
 
 def line_ends(buffer: Bytes, begin: int, end: int) -> Integers:
-    """Where between `begin` and `end` the line feeds are."""
-    low, high = begin & ~63, (end + 63) & ~63
-    # 64 bytes at a time, each a bit.
-    words = np.empty((high - low) >> 6, np.uint64)
-    for at in range(low, high, _STRIDE):
-        upto = min(at + _STRIDE, high)
-        bits = np.packbits(buffer[at:upto] == 10, bitorder="little")
-        words[(at - low) >> 6 : (upto - low) >> 6] = bits.view("<u8")
-    if len(words):
-        words[0] &= _ALL << np.uint64(begin - low)
-        words[-1] &= _ALL >> np.uint64(high - end)
-    which = np.flatnonzero(words != 0)
-    left = words[which]
+    """Where between `begin` and `end` the line feeds are. The buffer goes on for 15 bytes behind `end`."""
+    # Sixteen bytes at a time, each a bit.
+    bits = np.empty((end - begin + 15) >> 4, np.uint16)
+    bytes_of_bits = bits.view(np.uint8)
+    for at in range(begin, end, _STRIDE):
+        upto = min(at + _STRIDE, begin + 16 * len(bits))
+        bytes_of_bits[(at - begin) >> 3 : (upto - begin) >> 3] = np.packbits(buffer[at:upto] == 10, bitorder="little")
+    if (end - begin) & 15:
+        bits[-1] &= (1 << ((end - begin) & 15)) - 1
+    which = np.flatnonzero(bits != 0)  # of flags numpy finds them four times as fast as of numbers
+    left = bits.take(which)
     found = []
-    # Few of these words have two line ends, so there are few turns.
+    # Few lines are so short that two of them end in one place, so there are few turns.
     while len(which):
-        lower = left - np.uint64(1)
-        found.append((which << 6) + np.bitwise_count(lower & ~left) + low)
-        left &= lower
-        more = np.flatnonzero(left != 0)
+        ends = which << 4
+        ends += _LOWEST.take(left)
+        ends += begin
+        found.append(ends)
+        left &= left - 1
+        if not left.any():
+            break
+        more = np.flatnonzero(left)
         which, left = which[more], left[more]
-    ends: Integers = np.concatenate(found) if found else which
-    # Two ascending runs: a stable sort merges them.
-    return np.sort(ends, kind="stable") if len(found) > 1 else ends
-
-
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+    # Ascending runs: a stable sort merges them.
+    return found[0] if len(found) == 1 else np.sort(np.concatenate([*found, which[:0]]), kind="stable")
 
 
 def _without_carriage_returns(buffer: Bytes, starts: Integers, ends: Integers) -> Integers:

@@ -14,19 +14,12 @@ import numpy as np
 
 from serverless_lab.coldstarts.digest.blocks import Block
 from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
-from serverless_lab.coldstarts.digest.swar import (
-    Bytes,
-    Flags,
-    Integers,
-    Words,
-    instants,
-    look_like_instants,
-    windows,
-    word,
-)
+from serverless_lab.coldstarts.digest.swar import Flags, Integers, instants, word
+from serverless_lab.coldstarts.digest.telling import coloured_lines, may_tell
 from serverless_lab.coldstarts.digest.text import (
     AS_WRITTEN,
     MESSAGE_AT,
+    NO_STARTS,
     Reports,
     Starts,
     read_init_starts,
@@ -68,66 +61,67 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
         where: the file, its log group and its stream.
         reports_only: pass over lines that begin as START, END and INIT_START do.
     """
-    buffer, starts, ends, is_event = block.buffer, block.starts, block.ends, block.is_event
-    heads = windows(buffer, starts + (MESSAGE_AT - 1), 1)[:, 0]
-    is_report, is_start, is_end = heads == _REPORT_WORD, heads == _START_WORD, heads == _END_WORD
-    is_init = (heads == _INIT_WORD) | (heads == _RESTORE_WORD)
-    if not is_event.all():
-        for flags in (is_report, is_start, is_end, is_init):
-            flags &= is_event
-    unknown = np.flatnonzero(~(is_report | is_start | is_end | is_init))
-    message_at = starts + MESSAGE_AT
+    text, starts, ends, is_event = block.text, block.starts, block.ends, block.is_event
+    heads = text.words(starts + (MESSAGE_AT - 1))
+    asked = heads if is_event.all() else np.where(is_event, heads, _NO_EVENT)
+    is_report, is_start, is_end = asked == _REPORT_WORD, asked == _START_WORD, asked == _END_WORD
+    is_init = (asked == _INIT_WORD) | (asked == _RESTORE_WORD)
+    is_known = is_report | is_start | is_end | is_init
     what = np.zeros(len(starts), np.int8)
-    ms, has_time = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.bool_)
+    ms = np.zeros(len(starts), np.int64)
 
     report_at = np.flatnonzero(is_report)
-    head = windows(buffer, starts[report_at], 10)
-    ms[report_at], has_time[report_at] = instants(head[:, 0], head[:, 1], head[:, 2])
-    reports = read_reports(head, buffer, message_at[report_at], ends[report_at], AS_WRITTEN)
+    reports, head = read_reports(text, starts[report_at] + MESSAGE_AT, ends[report_at], AS_WRITTEN)
     what[report_at[reports.ok]] = REPORT
     odd = is_report & (what != REPORT)
-    if not is_event.all():
+    if asked is not heads:
         odd |= is_report & _goes_on(is_event)
-
-    timed = np.flatnonzero(is_start | is_init) if not reports_only else unknown[:0]
-    prefix = windows(buffer, starts[timed], 3)
-    ms[timed], has_time[timed] = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
-    start_at = np.flatnonzero(is_start) if not reports_only else unknown[:0]
-    begun = read_starts(windows(buffer, starts[start_at] - 1, 13), message_at[start_at], ends[start_at])
-    what[start_at[begun.ok]] = START
+    timed = report_at
+    stamps = [head[:, word_at] for word_at in range(3)]
+    begun = NO_STARTS
+    start_at = report_at[:0]
     if not reports_only:
+        start_at = np.flatnonzero(is_start)
+        begun = read_starts(text.windows(starts[start_at] - 1, 13), starts[start_at] + MESSAGE_AT, ends[start_at])
+        what[start_at[begun.ok]] = START
         init_at = np.flatnonzero(is_init)
         if len(init_at):
-            is_init_start, is_restore_start = read_init_starts(buffer, message_at[init_at])
+            is_init_start, is_restore_start = read_init_starts(text, starts[init_at] + MESSAGE_AT)
             what[init_at[is_init_start]] = INIT_START
             what[init_at[is_restore_start]] = RESTORE_START
         odd |= (is_start | is_init) & (what == 0)
         # END says nothing here, if only it has an id.
         end_at = np.flatnonzero(is_end)
-        odd[end_at] = (ends[end_at] - starts[end_at] != _END_SIZE) | (buffer[starts[end_at] + _END_ID] <= 32)
-    odd |= (what != 0) & ~has_time
+        begins = starts[end_at]
+        odd[end_at] = (ends[end_at] - begins != _END_SIZE) | (text.buffer[begins + _END_ID] <= 32)
+        timed = np.concatenate([report_at, start_at, init_at])
+        others = text.windows(starts[timed[len(report_at) :]], 3)
+        stamps = [np.concatenate([stamp, others[:, word_at]]) for word_at, stamp in enumerate(stamps)]
+    ms[timed], has_time = instants(*stamps)
+    if not has_time.all():
+        without = timed[~has_time]
+        odd[without] |= what[without] != 0
 
-    prefix = windows(buffer, starts[unknown], 3)
-    # Nearly all lines of an application are done with here: behind their time comes what no platform line begins with.
-    begins = _CLASSES[(heads[unknown] >> np.uint64(8)) & np.uint64(0xFF)]
-    left = np.flatnonzero((begins != _NOTHING) | ~look_like_instants(prefix))
-    unknown, prefix = unknown[left], prefix[left]
-    _, is_stamped = instants(prefix[:, 0], prefix[:, 1], prefix[:, 2])
-    text_at = starts[unknown] + MESSAGE_AT * is_stamped
-    perhaps = unknown[may_be_platform_line(buffer, text_at, ends[unknown])]
+    unknown = np.flatnonzero(~is_known)
+    perhaps = unknown[may_tell(text, starts[unknown], ends[unknown], heads[unknown])]
     odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
+    coloured = coloured_lines(text.buffer, starts, ends)
+    if len(coloured):
+        coloured = coloured[~is_known[coloured]]
+        odd[coloured] = [_MARK.search(_COLOUR.sub(b"", block.line(int(line)))) is not None for line in coloured]
     odd[-1] |= block.is_cut
-    others: list[tuple[int, LogEvent]] = []
+    found: list[tuple[int, LogEvent]] = []
     unreadable: list[Unreadable] = []
     if odd.any():
         odd = _whole_events(odd, is_event)
         what[odd] = 0
-        others, unreadable = _read_others(block, odd, where)
+        found, unreadable = _read_others(block, odd, where)
         reports, begun = taken(reports, what[report_at] != 0), taken(begun, what[start_at] != 0)
     at = np.flatnonzero(what)
-    return Found(at, what[at], ms[at], reports, begun, others, unreadable)
+    return Found(at, what[at], ms[at], reports, begun, found, unreadable)
 
 
+_NO_EVENT = np.uint64(0)
 _END_ID = MESSAGE_AT + len("END RequestId: ")
 _END_SIZE = _END_ID + 36
 
@@ -162,8 +156,9 @@ def _whole_events(odd: Flags, is_event: Flags) -> Flags:
 # What any line has that the general reader makes something of.
 _MARK = re.compile(
     rb'RequestId:|"platform\.|_START[ \t]|_REPORT[ \t]|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t'
-    rb"|\x1b|REPORT - |END Duration:"
+    rb"|REPORT - |END Duration:"
 )
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 def _read_others(block: Block, odd: Flags, where: Where) -> tuple[list[tuple[int, LogEvent]], list[Unreadable]]:
@@ -186,105 +181,3 @@ def _read_others(block: Block, odd: Flags, where: Where) -> tuple[list[tuple[int
             events.append((first + offset, item))
         unreadable.extend(item for item in told if isinstance(item, Unreadable))
     return events, unreadable
-
-
-# --- what may be a platform line -------------------------------------------------------------------------------------
-
-_NOTHING, _BLANK, _LETTER, _HEAD, _DIGIT, _BRACE, _PERHAPS = range(7)
-_CLASSES: Bytes = np.full(256, _NOTHING, np.uint8)
-_CLASSES[128:] = _PERHAPS
-for _chars, _class in (
-    (' \t\r\v\f\x1c\x1d\x1e\x1f",|', _BLANK),
-    ("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", _LETTER),
-    ("REISTLtimlp", _HEAD),
-    ("0123456789", _DIGIT),
-    ("{", _BRACE),
-    ("/@\x1b", _PERHAPS),
-):
-    _CLASSES[np.frombuffer(_chars.encode(), np.uint8)] = _class
-
-_HEADS = tuple(
-    (word(text), word("\xff" * len(text)))
-    for text in (
-        *("REPORT", "START", "END", "INIT_", "RESTORE_", "EXTENSIO", "TELEMETR", "LOGS", "RequestI"),
-        *("timestam", "ingestio", "message", "logStrea", "log", "ptr"),
-    )
-)
-_BLANKS_MAX = 64
-
-
-def may_be_platform_line(buffer: Bytes, at: Integers, ends: Integers) -> Flags:
-    """Which texts, from `at` up to `ends`, the general reader must see; the others have no platform line for sure.
-
-    A platform line stands at the beginning, or behind times, streams, groups and blanks. So the first characters tell
-    of nearly every line that an application has written.
-    """
-    found = np.zeros(len(at), np.bool_)
-    which = np.arange(len(at))
-    at = at.copy()
-    for _ in range(_BLANKS_MAX):
-        kept = at < ends[which]
-        which, at = which[kept], at[kept]
-        if not len(which):
-            return found
-        kinds = _CLASSES[buffer[at]]
-        found[which[kinds == _PERHAPS]] = True
-        text = np.flatnonzero((kinds >= _LETTER) & (kinds <= _DIGIT))
-        if len(text):
-            found[which[text]] = _may_be_text(buffer, at[text], kinds[text])
-        braces = which[kinds == _BRACE]
-        if len(braces):
-            found[braces] = _with(b'"platform.', buffer, at[kinds == _BRACE], ends[braces])
-        # Blanks, and a time before the message, are gone over.
-        on = np.flatnonzero(kinds == _BLANK)
-        step = np.ones(len(on), np.int64)
-        stamped = text[(kinds[text] == _DIGIT) & found[which[text]]]
-        if len(stamped):
-            _, has_time = instants(*(windows(buffer, at[stamped], 4)[:, word_at] for word_at in range(3)))
-            times = stamped[has_time]
-            found[which[times]] = False
-            step = np.concatenate([step, np.full(len(times), 24)])
-            on = np.concatenate([on, times])
-        which, at = which[on], at[on] + step
-    found[which] = True
-    return found
-
-
-def _with(text: bytes, buffer: Bytes, at: Integers, ends: Integers) -> Flags:
-    """Which texts, from `at` up to `ends`, hold `text`. Mostly none does, and then they are searched all at once."""
-    whole = memoryview(buffer.data)
-    texts = [whole[begin:end] for begin, end in zip(at.tolist(), ends.tolist(), strict=True)]
-    if text not in b"\n".join(texts):
-        return np.zeros(len(at), np.bool_)
-    return np.array([text in bytes(each) for each in texts], np.bool_)
-
-
-def _may_be_text(buffer: Bytes, at: Integers, kinds: Bytes) -> Flags:
-    """Of texts that begin with a letter or a digit: which may be a platform line, or a time or stream before one."""
-    if not len(at):
-        return np.zeros(0, np.bool_)
-    window = windows(buffer, at, 6)
-    first = window[:, 0]
-    found = np.zeros(len(at), np.bool_)
-    if (kinds == _HEAD).any():
-        for text, mask in _HEADS:
-            found |= (first & mask) == text
-    # A request id, and behind it `Task timed out after`.
-    has_id = ((window[:, 1] ^ word("-")) & word("\xff\0\0\0\0\xff")) == word("\0\0\0\0\0-")
-    found |= has_id & (((window[:, 4] >> np.uint64(40)) & np.uint64(0xFF)) == ord("T"))
-    found |= has_id & _is_blank((window[:, 4] >> np.uint64(40)) & np.uint64(0xFF))
-    # `2025-`, `2025/`, or 13 digits.
-    fifth = (first >> np.uint64(32)) & np.uint64(0xFF)
-    thirteenth = (window[:, 1] >> np.uint64(32)) & np.uint64(0xFF)
-    is_digit = kinds == _DIGIT
-    found |= (
-        is_digit
-        & ~has_id
-        & ((fifth == ord("-")) | (fifth == ord("/")) | ((thirteenth - np.uint64(48)) <= np.uint64(9)))
-    )
-    return found
-
-
-def _is_blank(char: Words) -> Flags:
-    found: Flags = (char == 32) | (char == 9)
-    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from serverless_lab.coldstarts.digest.blocks import Part
-from serverless_lab.coldstarts.digest.swar import STAMP_SIZE, instants, windows
+from serverless_lab.coldstarts.digest.swar import STAMP_SIZE, Text, instants
 from serverless_lab.coldstarts.files import _files as files_below
 from serverless_lab.coldstarts.files import names_in_path
 from serverless_lab.coldstarts.formats_packed import GZIP, ZSTD, Unpacked
@@ -154,7 +154,7 @@ def _export_ms(head: bytes) -> int | None:
     if not stamped or not _is_log(lines):
         return None
     buffer = np.frombuffer(b"".join(line.ljust(32, b"\0") for line in stamped), np.uint8)
-    window = windows(buffer, np.arange(len(stamped)) * 32, 4)
+    window = Text(buffer).windows(np.arange(len(stamped)) * 32, 4)
     ms, is_instant = instants(window[:, 0], window[:, 1], window[:, 2])
     return int(ms[is_instant][0]) if is_instant.any() else None
 

@@ -21,6 +21,7 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 U = np.uint64
 HIGH_BITS = U(0x8080808080808080)
 ONES = U(0x0101010101010101)
+ONE = U(1)
 
 
 def word(text: str) -> np.uint64:
@@ -41,11 +42,32 @@ _ZEROS = word("00000000")
 ABOVE_NINE = U(0x7676767676767676)  # adding it to a byte above 9 sets the byte's high bit
 
 
-def windows(buffer: Bytes, at: Integers, words: int) -> Words:
-    """The text from each offset in `at` on. `buffer` must go on for 8 * `words` bytes after the last of them."""
-    size = 8 * words
-    every = np.ndarray((len(buffer) - size + 1,), f"V{size}", buffer, 0, (1,))
-    return every[at].view("<u8").reshape(len(at), words)
+class Text:
+    """A buffer of text, to be read eight characters at a time from any byte on.
+
+    The buffer must go on behind every offset for as long as what is asked for.
+    """
+
+    def __init__(self, buffer: Bytes) -> None:
+        self.buffer = buffer
+        self._every_word: Words = np.ndarray((len(buffer) - 7,), _WORD, buffer, 0, (1,))
+        self._every: dict[int, np.ndarray] = {}
+
+    def words(self, at: Integers) -> Words:
+        """The eight characters from each offset on."""
+        found: Words = self._every_word[at]
+        return found
+
+    def windows(self, at: Integers, words: int) -> Words:
+        """The text from each offset on, as (n, words)."""
+        every = self._every.get(words)
+        if every is None:
+            size = 8 * words
+            every = self._every[words] = np.ndarray((len(self.buffer) - size + 1,), f"V{size}", self.buffer, 0, (1,))
+        return every[at].view(_WORD).reshape(len(at), words)
+
+
+_WORD = np.dtype("<u8")
 
 
 def find(text: Words, chars: np.uint64) -> Integers:
@@ -53,7 +75,7 @@ def find(text: Words, chars: np.uint64) -> Integers:
     different = text ^ chars
     found = (different - ONES) & ~different & HIGH_BITS
     # The bits below the lowest one that is set; all 64 where none is.
-    return (np.bitwise_count((found - U(1)) & ~found) >> 3).astype(np.int64)
+    return (np.bitwise_count((found - ONE) & ~found) >> 3).astype(np.int64)
 
 
 def right_aligned(text: Words, count: Integers) -> Words:

@@ -17,15 +17,14 @@ import numpy as np
 from serverless_lab.coldstarts.digest.swar import (
     ABOVE_NINE,
     HIGH_BITS,
-    Bytes,
     Flags,
     Integers,
+    Text,
     U,
     Words,
     find,
     number,
     right_aligned,
-    windows,
     word,
 )
 from serverless_lab.report_line import parse
@@ -40,44 +39,57 @@ class Label:
     def __init__(self, text: str) -> None:
         self.size = len(text)
         parts = [text[at : at + 8] for at in range(0, self.size, 8)]
-        self.words = [word(part.replace("?", "\0")) for part in parts]
-        self.masks = [word("".join("\0" if char == "?" else "\xff" for char in part)) for part in parts]
+        # Only words of which something is asked: which it is, what it must be, and what of it counts.
+        self.words = [
+            (at, word(part.replace("?", "\0")), word("".join("\0" if char == "?" else "\xff" for char in part)))
+            for at, part in enumerate(parts)
+            if part.strip("?")
+        ]
         self.width = self.size // 8 + 1 + (self.size % 8 > 0)
         self.skip = self.size // 8
         self.low, self.high = U(8 * (self.size % 8)), U(64 - 8 * (self.size % 8))
 
     def differs(self, window: Words) -> Words:
         """0 where `window` begins with this label."""
-        wrong = self._differs(window, 0)
-        for at in range(1, len(self.words)):
-            wrong |= self._differs(window, at)
+        wrong = _differs(window, *self.words[0])
+        for asked in self.words[1:]:
+            wrong |= _differs(window, *asked)
         return wrong
 
-    def _differs(self, window: Words, at: int) -> Words:
-        different = window[:, at] ^ self.words[at]
-        return different if self.masks[at] == U(0xFFFFFFFFFFFFFFFF) else different & self.masks[at]
-
-    def behind(self, window: Words) -> Words:
-        """The eight characters behind the label."""
+    def behind(self, window: Words, skip: int = 0) -> Words:
+        """The eight characters behind the label, or from `8 * skip` characters behind it on."""
+        at = self.skip + skip
         if not self.size % 8:
-            return window[:, self.skip]
-        return (window[:, self.skip] >> self.low) | (window[:, self.skip + 1] << self.high)
+            return window[:, at]
+        found: Words = window[:, at] >> self.low
+        found |= window[:, at + 1] << self.high
+        return found
+
+
+def _differs(window: Words, at: int, expected: np.uint64, mask: np.uint64) -> Words:
+    different: Words = window[:, at] ^ expected
+    if mask != _ALL:
+        different &= mask
+    return different
+
+
+_ALL = U(0xFFFFFFFFFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class Fields:
     """The labels of a REPORT line's numbers, and what may end the line, for one way to write a tab.
 
-    `line_end` is what stands behind the last field or its tab. `plain_ends` are the ends of nearly all lines, `nothing`
-    is the end behind a field that says no more.
+    `head` begins `MESSAGE_AT` bytes before the message and ends before the Duration. `line_end` is what stands behind
+    the last field or its tab. `plain_ends` are the ends of nearly all lines, `nothing` is the end behind a field that
+    says no more.
     """
 
     tab: str
     line_end: str
-    duration: Label
+    head: Label
     billed: Label
-    memory: Label
-    max_memory: Label
+    memory: re.Pattern[bytes]
     init: Label
     restore: Label
     billed_restore: Label
@@ -89,10 +101,9 @@ class Fields:
         return cls(
             tab=tab,
             line_end=line_end,
-            duration=Label(f"{tab}Duration: "),
+            head=Label("?" * MESSAGE_AT + "REPORT RequestId: " + "?" * 36 + f"{tab}Duration: "),
             billed=Label(f".?? ms{tab}Billed Duration: "),
-            memory=Label(f" ms{tab}Memory Size: "),
-            max_memory=Label(f" MB{tab}Max Memory Used: "),
+            memory=re.compile(re.escape(f" ms{tab}Memory Size: ").encode() + rb"([0-9]{1,5}) MB"),
             init=Label(f" MB{tab}Init Duration: "),
             restore=Label(f" MB{tab}Restore Duration: "),
             billed_restore=Label(f".?? ms{tab}Billed Restore Duration: "),
@@ -131,57 +142,51 @@ OUTCOMES: list[tuple[str | None, str | None]] = [(None, None)]
 _OUTCOMES_MAX = 10_000
 
 
-def read_reports(head: Words, buffer: Bytes, at: Integers, ends: Integers, fields: Fields) -> Reports:
+def read_reports(text: Text, at: Integers, ends: Integers, fields: Fields) -> tuple[Reports, Words]:
     """REPORT messages that begin at `at` and end right before `ends` (in JSON: behind the quote).
 
-    Args:
-        head: the windows of ten words from `MESSAGE_AT` bytes before the messages on.
+    Also the text from `MESSAGE_AT` bytes before the messages on, as windows of words.
     """
-    wrong = (head[:, 3] ^ _REPORT) & _NOT_FIRST
-    wrong |= head[:, 4] ^ _REQUEST_ID[0]
-    wrong |= (head[:, 5] ^ _REQUEST_ID[1]) & _THREE
+    head = text.windows(at - MESSAGE_AT, fields.head.width)
+    wrong = fields.head.differs(head)
     high = _odd_characters(head)
-    at = at + _BEHIND_ID
-    window = windows(buffer, at, fields.duration.width)
-    wrong |= fields.duration.differs(window)
-    text = fields.duration.behind(window)
-    count = find(text, _POINTS)
-    whole = right_aligned(text, count)
+    chars = fields.head.behind(head)
+    count = find(chars, _POINTS)
+    whole = right_aligned(chars, count)
     # Two of eight digits stand behind the point.
-    wrong |= (count > 6).astype(np.uint64)
-    at += count + fields.duration.size
+    is_short = count <= 6
+    at = at + count
+    at += fields.head.size - MESSAGE_AT
 
-    window = windows(buffer, at, fields.billed.width)
+    window = text.windows(at, fields.billed.width)
     wrong |= fields.billed.differs(window)
-    digits = (whole >> U(16)) | _decimals(window[:, 0])
-    high |= digits | (digits + ABOVE_NINE)
-    duration_us = number(digits) * 10
+    whole >>= U(16)
+    whole |= _decimals(window[:, 0])
+    high |= _not_digits(whole)
+    duration_us = number(whole) * 10
     digits, count = _whole_number(fields.billed.behind(window))
-    high |= digits | (digits + ABOVE_NINE)
+    high |= _not_digits(digits)
     billed_ms = number(digits)
-    at += count + fields.billed.size
+    at += count
+    at += fields.billed.size
 
-    window = windows(buffer, at, fields.memory.width)
-    wrong |= fields.memory.differs(window)
-    text = fields.memory.behind(window)
-    if len(text) and (text == text[0]).all():
-        text = text[:1]  # a function's memory size is the same on all its lines
-    digits, count = _whole_number(text)
-    high |= digits | (digits + ABOVE_NINE)
-    memory_size_mb = np.broadcast_to(number(digits), at.shape)
-    at += count + fields.memory.size
-
-    window = windows(buffer, at, fields.max_memory.width)
-    wrong |= fields.max_memory.differs(window)
-    digits, count = _whole_number(fields.max_memory.behind(window))
-    high |= digits | (digits + ABOVE_NINE)
+    memory_size_mb, size, chars, more = _memory_sizes(text.windows(at, _MEMORY_WORDS), fields)
+    digits, count = _whole_number(chars)
+    high |= _not_digits(digits)
     max_memory_used_mb = number(digits)
-    at += count + fields.max_memory.size
+    at += count
+    at += size
 
-    ok = (wrong | (high & HIGH_BITS)) == 0
+    high &= HIGH_BITS
+    wrong |= high
+    ok = wrong == 0
+    ok &= is_short
+    ok &= memory_size_mb >= 0
     rest = ends - at
-    tail = windows(buffer, at, 1)
-    is_plain = (rest == fields.plain_ends[0].size) & (fields.plain_ends[0].differs(tail) == 0)
+    shift = (count << 3).view(np.uint64)
+    tail = ((chars >> shift) | (more << (U(64) - shift))).reshape(-1, 1)
+    is_plain = fields.plain_ends[0].differs(tail) == 0
+    is_plain &= rest == fields.plain_ends[0].size
     init_us, restore_us = np.full((2, len(at)), -1, np.int64)
     outcome = np.zeros(len(at), np.int64)
     if not is_plain.all():
@@ -189,57 +194,103 @@ def read_reports(head: Words, buffer: Bytes, at: Integers, ends: Integers, field
         which = np.flatnonzero(~is_plain & ok & ((tail[:, 0] & _THREE) == _MB))
         behind = at[which] + 3
         for label, times in ((fields.init, init_us), (fields.restore, restore_us)):
-            bare = np.flatnonzero(behind == at[which] + 3)
-            if len(bare):
-                time_us, end = _time_behind(label, buffer, at[which[bare]])
+            told = np.flatnonzero(_differs(tail[which], *label.words[0]) == 0)
+            if len(told):
+                time_us, end = _time_behind(label, text, at[which[told]])
                 if label is fields.restore:
-                    time_us, end = _billed_restore_behind(fields.billed_restore, buffer, time_us, end)
-                times[which[bare]] = time_us
-                behind[bare] = np.where(time_us < 0, behind[bare], end)
-        found = _outcomes(buffer, behind, ends[which], fields)
+                    time_us, end = _billed_restore_behind(fields.billed_restore, text, time_us, end)
+                times[which[told]] = time_us
+                behind[told] = np.where(time_us < 0, behind[told], end)
+        found = _outcomes(text, behind, ends[which], fields)
         outcome[which] = found
         is_plain[which[found >= 0]] = True
     ok &= is_plain
     ids = head[:, _ID_WORDS]
-    return Reports(ok, duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, restore_us, outcome, ids)
+    told_here = Reports(ok, duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, restore_us, outcome, ids)
+    return told_here, head
 
 
-def _time_behind(label: Label, buffer: Bytes, at: Integers) -> tuple[Integers, Integers]:
+def _not_digits(values: Words) -> Words:
+    """Words with a high bit set where a byte is above 9."""
+    above = values + ABOVE_NINE
+    above |= values
+    return above
+
+
+_MEMORY_WORDS = 8
+_MEMORY_SIZES_MAX = 8
+"""So many different memory sizes may be told in one block; others are left to the general reader."""
+
+
+def _memory_sizes(window: Words, fields: Fields) -> tuple[Integers, Integers | int, Words, Words]:
+    """Of windows that begin behind the digits of Billed Duration: Memory Size (-1 for none), how many characters stand
+    before the digits of Max Memory Used, and the sixteen characters from those on, as two words.
+
+    A function's memory size is the same on nearly all its lines, so what it says is one label for all of them.
+    """
+    count = len(window)
+    sizes = np.full(count, -1, np.int64)
+    places = np.zeros(count, np.int64)
+    chars, more = np.zeros((2, count), np.uint64)
+    left = np.arange(count)
+    for _ in range(_MEMORY_SIZES_MAX):
+        if not len(left):
+            break
+        found = fields.memory.match(window[left[0]].tobytes())
+        if found is None:
+            left = left[1:]
+            continue
+        label = _before_max_memory(fields.tab, found[1].decode())
+        whole = window if len(left) == count else window[left]
+        same = label.differs(whole) == 0
+        if len(left) == count and same.all():
+            return np.full(count, int(found[1])), label.size, label.behind(window), label.behind(window, 1)
+        which = left[same]
+        sizes[which], places[which] = int(found[1]), label.size
+        chars[which], more[which] = label.behind(window[which]), label.behind(window[which], 1)
+        left = left[~same]
+    return sizes, places, chars, more
+
+
+@lru_cache(maxsize=1024)
+def _before_max_memory(tab: str, size: str) -> Label:
+    return Label(f" ms{tab}Memory Size: {size} MB{tab}Max Memory Used: ")
+
+
+def _time_behind(label: Label, text: Text, at: Integers) -> tuple[Integers, Integers]:
     """The µs of `<label>110.10 ms` at each offset, -1 where that is not what stands there; and where it ends."""
-    window = windows(buffer, at, label.width)
+    window = text.windows(at, label.width)
     wrong = label.differs(window)
-    if wrong.all():
-        return np.full(len(at), -1), at
-    text = label.behind(window)
-    count = find(text, _POINTS)
-    whole = right_aligned(text, count)
+    chars = label.behind(window)
+    count = find(chars, _POINTS)
+    whole = right_aligned(chars, count)
     at = at + count + label.size
-    tail = windows(buffer, at, 1)[:, 0]
+    tail = text.words(at)
     wrong |= (tail ^ _AFTER_POINT) & _AFTER_POINT_MASK
     digits = (whole >> U(16)) | _decimals(tail)
-    wrong |= (digits | (digits + ABOVE_NINE)) & HIGH_BITS
+    wrong |= _not_digits(digits) & HIGH_BITS
     return np.where((wrong == 0) & (count <= 6), number(digits) * 10, -1), at + 6
 
 
-def _billed_restore_behind(label: Label, buffer: Bytes, time_us: Integers, at: Integers) -> tuple[Integers, Integers]:
+def _billed_restore_behind(label: Label, text: Text, time_us: Integers, at: Integers) -> tuple[Integers, Integers]:
     """`time_us`, -1 where no Billed Restore Duration goes on what ended at `at`; and where that ends."""
     begin = at - 6
-    window = windows(buffer, begin, label.width)
+    window = text.windows(begin, label.width)
     digits, count = _whole_number(label.behind(window))
-    wrong = label.differs(window) | ((digits | (digits + ABOVE_NINE)) & HIGH_BITS)
+    wrong = label.differs(window) | (_not_digits(digits) & HIGH_BITS)
     end = begin + label.size + count
-    wrong |= (windows(buffer, end, 1)[:, 0] ^ _MS) & _THREE
+    wrong |= (text.words(end) ^ _MS) & _THREE
     return np.where(wrong == 0, time_us, -1), end + 3
 
 
-def _outcomes(buffer: Bytes, at: Integers, ends: Integers, fields: Fields) -> Integers:
+def _outcomes(text: Text, at: Integers, ends: Integers, fields: Fields) -> Integers:
     """What each line says behind its last number, as an index into `OUTCOMES`; -1 where that is not known."""
-    nothing = (ends - at == fields.nothing.size) & (fields.nothing.differs(windows(buffer, at, 1)) == 0)
+    nothing = (ends - at == fields.nothing.size) & (fields.nothing.differs(text.windows(at, 1)) == 0)
     found = np.where(nothing, 0, -1)
     for place in np.flatnonzero(~nothing):
         begin, end = int(at[place]), int(ends[place])
         if 0 <= end - begin <= _TAIL_MAX:
-            found[place] = _outcome(buffer[begin:end].tobytes(), fields)
+            found[place] = _outcome(text.buffer[begin:end].tobytes(), fields)
     return found
 
 
@@ -249,10 +300,10 @@ def _outcome(tail: bytes, fields: Fields) -> int:
     line_end = fields.line_end.encode()
     if not tail.endswith(line_end) or _DIGIT.search(tail):
         return -1
-    text = tail.removesuffix(line_end).replace(fields.tab.encode(), b"\t").decode("ascii", "replace")
-    if not _TAIL.fullmatch(text):
+    told = tail.removesuffix(line_end).replace(fields.tab.encode(), b"\t").decode("ascii", "replace")
+    if not _TAIL.fullmatch(told):
         return -1
-    line = parse("REPORT RequestId: id\tDuration: 1.00 ms\tMax Memory Used: 1 MB" + text)
+    line = parse("REPORT RequestId: id\tDuration: 1.00 ms\tMax Memory Used: 1 MB" + told)
     if line is None or len(OUTCOMES) >= _OUTCOMES_MAX:
         return -1
     return outcome_number(line.status, line.error_type)
@@ -271,15 +322,15 @@ _DIGIT = re.compile(rb"[0-9]")
 _TAIL = re.compile(r"\t?|(?:\tStatus: [a-z]+)?(?:\tError Type: [A-Za-z.]+)?\t?")
 
 
-def _decimals(text: Words) -> Words:
+def _decimals(chars: Words) -> Words:
     """The two digits of `.01` as the last two bytes of a word."""
-    return (((text ^ _TWO_ZEROS) >> U(8)) & U(0xFFFF)) << U(48)
+    return (((chars ^ _TWO_ZEROS) >> U(8)) & U(0xFFFF)) << U(48)
 
 
-def _whole_number(text: Words) -> tuple[Words, Integers]:
+def _whole_number(chars: Words) -> tuple[Words, Integers]:
     """The digits up to a blank, right-aligned, and how many characters there are."""
-    count = find(text, _SPACES)
-    return right_aligned(text, count), count
+    count = find(chars, _SPACES)
+    return right_aligned(chars, count), count
 
 
 def _odd_characters(head: Words) -> Words:
@@ -287,16 +338,17 @@ def _odd_characters(head: Words) -> Words:
     high = _not_printed(head[:, 5] | _THREE_ZEROS)
     for at in (6, 7, 8):
         high |= _not_printed(head[:, at])
-    return high | _not_printed(head[:, 9] | _LAST_ZERO)
+    high |= _not_printed(head[:, 9] | _LAST_ZERO)
+    return high
 
 
-def _not_printed(text: Words) -> Words:
-    return (text - U(0x2121212121212121)) | text
+def _not_printed(chars: Words) -> Words:
+    low = chars - U(0x2121212121212121)
+    low |= chars
+    return low
 
 
-_REPORT, _NOT_FIRST = word("\0REPORT "), word("\0" + "\xff" * 7)
 _REQUEST_ID = word("RequestI"), word("d: ")
-_BEHIND_ID = len("REPORT RequestId: ") + 36
 _THREE, _MB, _MS = word("\xff\xff\xff"), word(" MB"), word(" ms")
 _POINTS, _SPACES = word("." * 8), word(" " * 8)
 _AFTER_POINT, _AFTER_POINT_MASK = word(".\0\0 ms"), word("\xff\0\0\xff\xff\xff")
@@ -313,6 +365,9 @@ class Starts:
     ok: Flags
     ids: Words
     versions: Words
+
+
+NO_STARTS = Starts(np.zeros(0, np.bool_), np.zeros((0, 5), np.uint64), np.zeros(0, np.uint64))
 
 
 def read_starts(head: Words, at: Integers, ends: Integers) -> Starts:
@@ -349,7 +404,7 @@ _INIT_START = Label("INIT_START Runtime Version: ")
 _RESTORE_START = Label("RESTORE_START Runtime Version: ")
 
 
-def read_init_starts(buffer: Bytes, at: Integers) -> tuple[Flags, Flags]:
+def read_init_starts(text: Text, at: Integers) -> tuple[Flags, Flags]:
     """Which messages that begin at `at` are INIT_START, and which RESTORE_START."""
-    window = windows(buffer, at, 4)
+    window = text.windows(at, 4)
     return _INIT_START.differs(window) == 0, _RESTORE_START.differs(window) == 0
