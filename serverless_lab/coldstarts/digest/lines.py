@@ -105,7 +105,7 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
     unknown = np.flatnonzero(~is_known)
     perhaps = unknown[may_tell(text, starts[unknown], ends[unknown], heads[unknown])]
     odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
-    coloured = coloured_lines(text.buffer, starts, ends)
+    coloured = coloured_lines(text, starts, ends)
     if len(coloured):
         coloured = coloured[~is_known[coloured]]
         odd[coloured] = [_MARK.search(_COLOUR.sub(b"", block.line(int(line)))) is not None for line in coloured]

@@ -153,8 +153,8 @@ def _export_ms(head: bytes) -> int | None:
     stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
     if not stamped or not _is_log(lines):
         return None
-    buffer = np.frombuffer(b"".join(line.ljust(32, b"\0") for line in stamped), np.uint8)
-    window = Text(buffer).windows(np.arange(len(stamped)) * 32, 4)
+    text = Text(b"".join(line.ljust(32, b"\0") for line in stamped))
+    window = text.windows(np.arange(len(stamped)) * 32, 4)
     ms, is_instant = instants(window[:, 0], window[:, 1], window[:, 2])
     return int(ms[is_instant][0]) if is_instant.any() else None
 

@@ -48,8 +48,10 @@ class Text:
     The buffer must go on behind every offset for as long as what is asked for.
     """
 
-    def __init__(self, buffer: Bytes) -> None:
-        self.buffer = buffer
+    def __init__(self, raw: bytes | bytearray) -> None:
+        self.raw = raw
+        self.buffer: Bytes = np.frombuffer(raw, np.uint8)
+        buffer = self.buffer
         self._every_word: Words = np.ndarray((len(buffer) - 7,), _WORD, buffer, 0, (1,))
         self._every: dict[int, np.ndarray] = {}
 

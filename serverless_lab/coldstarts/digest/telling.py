@@ -5,8 +5,6 @@ A platform line stands at the beginning of a message, or behind times, streams, 
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Text, Words, look_like_instants, word
@@ -41,17 +39,18 @@ _PAIR, _BYTE = np.uint64(0xFFFF), np.uint64(0xFF)
 _HYPHEN, _TAB = np.uint64(ord("-")), np.uint64(ord("\t"))
 
 
-_ESCAPE = re.compile(b"\x1b")
+_ESCAPE = 0x1B
 
 
-def coloured_lines(buffer: Bytes, starts: Integers, ends: Integers) -> Integers:
+def coloured_lines(text: Text, starts: Integers, ends: Integers) -> Integers:
     """Which lines hold an escape character."""
     if not len(starts):
         return np.zeros(0, np.int64)
     begin, end = int(starts[0]), int(ends[-1])
-    if _ESCAPE.search(memoryview(buffer.data), begin, end) is None:
+    if text.raw.find(_ESCAPE, begin, end) < 0:
         return np.zeros(0, np.int64)
-    return np.unique(np.searchsorted(starts, np.flatnonzero(buffer[begin:end] == 0x1B) + begin, side="right") - 1)
+    places = np.flatnonzero(text.buffer[begin:end] == _ESCAPE) + begin
+    return np.unique(np.searchsorted(starts, places, side="right") - 1)
 
 
 def may_tell(text: Text, starts: Integers, ends: Integers, heads: Words) -> Flags:
@@ -105,7 +104,7 @@ def may_be_platform_line(text: Text, at: Integers, ends: Integers) -> Flags:
         found[which[kinds == _PERHAPS]] = True
         braces = which[kinds == _BRACE]
         if len(braces):
-            found[braces] = _with(b'"platform.', text.buffer, at[kinds == _BRACE], ends[braces])
+            found[braces] = _with(b'"platform.', text, at[kinds == _BRACE], ends[braces])
         # Blanks, and a time before the message, are gone over.
         on = np.flatnonzero(kinds == _BLANK)
         step = np.ones(len(on), np.int64)
@@ -123,13 +122,13 @@ def may_be_platform_line(text: Text, at: Integers, ends: Integers) -> Flags:
     return found
 
 
-def _with(text: bytes, buffer: Bytes, at: Integers, ends: Integers) -> Flags:
-    """Which texts, from `at` up to `ends`, hold `text`. Mostly none does, and then they are searched all at once."""
-    whole = memoryview(buffer.data)
-    texts = [whole[begin:end] for begin, end in zip(at.tolist(), ends.tolist(), strict=True)]
-    if text not in b"\n".join(texts):
+def _with(needle: bytes, text: Text, at: Integers, ends: Integers) -> Flags:
+    """Which texts, from `at` up to `ends`, hold `needle`. Mostly none does, and then they are searched all at once."""
+    raw = text.raw
+    texts = [raw[begin:end] for begin, end in zip(at.tolist(), ends.tolist(), strict=True)]
+    if needle not in b"\n".join(texts):
         return np.zeros(len(at), np.bool_)
-    return np.array([text in bytes(each) for each in texts], np.bool_)
+    return np.array([needle in each for each in texts], np.bool_)
 
 
 def _may_be_text(window: Words, kinds: Bytes) -> Flags:

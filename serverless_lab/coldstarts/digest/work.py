@@ -14,7 +14,7 @@ from serverless_lab.coldstarts.digest.unit import Bins, Unit, UnitResult
 from serverless_lab.coldstarts.formats_packed import Unpacked
 from serverless_lab.coldstarts.formats_text import Where
 
-UNIT_BYTES = 64 << 20
+UNIT_BYTES = 16 << 20
 """After so many bytes of text a unit is reduced."""
 
 _CHUNK = 262_144
