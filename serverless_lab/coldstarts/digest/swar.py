@@ -20,7 +20,6 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 U = np.uint64
 HIGH_BITS = U(0x8080808080808080)
-ONES = U(0x0101010101010101)
 ONE = U(1)
 
 
@@ -34,10 +33,6 @@ def mask(pattern: str) -> np.uint64:
     return U(int.from_bytes(bytes(0 if char == "?" else 0xFF for char in pattern), "little"))
 
 
-# By the number of digits that stand at the end of a word: which bytes they are, and how far to shift them there.
-# No digit at all: whatever stands there is left, and is none.
-_LAST = np.array([(0xFFFFFFFFFFFFFFFF << (8 * (8 - (count or 8)))) & 0xFFFFFFFFFFFFFFFF for count in range(9)], U)
-_SHIFT = np.array([8 * (8 - count) if count else 0 for count in range(9)], U)
 _ZEROS = word("00000000")
 ABOVE_NINE = U(0x7676767676767676)  # adding it to a byte above 9 sets the byte's high bit
 
@@ -72,34 +67,39 @@ class Text:
 _WORD = np.dtype("<u8")
 
 
-def find(text: Words, chars: np.uint64) -> Integers:
-    """Where in each word a character stands first, 0…7; 8 where it does not. `chars` is that character eight times."""
-    different = text ^ chars
-    found = (different - ONES) & ~different & HIGH_BITS
-    # The bits below the lowest one that is set; all 64 where none is.
-    return (np.bitwise_count((found - ONE) & ~found) >> 3).astype(np.int64)
-
-
-def right_aligned(text: Words, count: Integers) -> Words:
-    """The first `count` characters of each word at the word's end, less the code of `0`; zeros before them.
-
-    `count` is 1 to 8, as `find` tells it; for 0 the word comes as it is, which holds no number.
+def digits_before(chars: Words) -> tuple[Words, Integers, Words]:
+    """The digits that each word begins with, as the numbers 0…9 at the word's end with zeros before them; how many
+    there are, at most seven; and a word that is not 0 where there is none.
     """
-    return ((text << _SHIFT[count]) ^ _ZEROS) & _LAST[count]
+    digits = chars ^ _ZEROS
+    end = digits + ABOVE_NINE
+    end |= digits
+    end &= HIGH_BITS
+    end |= _HIGHEST_BIT
+    # All bits below the lowest one that is set: seven, and eight for each digit.
+    below = end - ONE
+    below &= ~end
+    bits = np.bitwise_count(below).astype(np.int64)
+    digits <<= (71 - bits).view(np.uint64)
+    end &= _LOW_BYTE
+    bits >>= 3
+    return digits, bits, end
 
 
-def are_digits(values: Words) -> Flags:
-    """Whether every byte is 0…9."""
-    found: Flags = ((values | (values + ABOVE_NINE)) & HIGH_BITS) == 0
-    return found
+_HIGHEST_BIT, _LOW_BYTE = U(1 << 63), U(0xFF)
 
 
-def number(values: Words) -> Integers:
+def number(digits: Words) -> Integers:
     """The number of eight decimal digits, the first byte being the highest one."""
-    pairs = values * U(10) + (values >> U(8))
-    low = (pairs & U(0x000000FF000000FF)) * U(0x000F424000000064)
-    high = ((pairs >> U(16)) & U(0x000000FF000000FF)) * U(0x0000271000000001)
-    return ((low + high) >> U(32)).view(np.int64)
+    found = digits * U(2561)
+    found >>= U(8)
+    found &= U(0x00FF00FF00FF00FF)
+    found *= U(6553601)
+    found >>= U(16)
+    found &= U(0x0000FFFF0000FFFF)
+    found *= U(42949672960001)
+    found >>= U(32)
+    return found.view(np.int64)
 
 
 # --- instants --------------------------------------------------------------------------------------------------------

@@ -22,9 +22,8 @@ from serverless_lab.coldstarts.digest.swar import (
     Text,
     U,
     Words,
-    find,
+    digits_before,
     number,
-    right_aligned,
     word,
 )
 from serverless_lab.report_line import parse
@@ -101,7 +100,7 @@ class Fields:
         return cls(
             tab=tab,
             line_end=line_end,
-            head=Label("?" * MESSAGE_AT + "REPORT RequestId: " + "?" * 36 + f"{tab}Duration: "),
+            head=Label("?" * (MESSAGE_AT + 7) + "RequestId: " + "?" * 36 + f"{tab}Duration: "),
             billed=Label(f".?? ms{tab}Billed Duration: "),
             memory=re.compile(re.escape(f" ms{tab}Memory Size: ").encode() + rb"([0-9]{1,5}) MB"),
             init=Label(f" MB{tab}Init Duration: "),
@@ -143,16 +142,15 @@ _OUTCOMES_MAX = 10_000
 
 
 def read_reports(text: Text, at: Integers, ends: Integers, fields: Fields) -> tuple[Reports, Words]:
-    """REPORT messages that begin at `at` and end right before `ends` (in JSON: behind the quote).
+    """Messages that begin with `REPORT ` at `at` and end right before `ends` (in JSON: behind the quote).
 
     Also the text from `MESSAGE_AT` bytes before the messages on, as windows of words.
     """
     head = text.windows(at - MESSAGE_AT, fields.head.width)
     wrong = fields.head.differs(head)
     high = _odd_characters(head)
-    chars = fields.head.behind(head)
-    count = find(chars, _POINTS)
-    whole = right_aligned(chars, count)
+    whole, count, none = digits_before(fields.head.behind(head))
+    wrong |= none
     # Two of eight digits stand behind the point.
     is_short = count <= 6
     at = at + count
@@ -161,18 +159,21 @@ def read_reports(text: Text, at: Integers, ends: Integers, fields: Fields) -> tu
     window = text.windows(at, fields.billed.width)
     wrong |= fields.billed.differs(window)
     whole >>= U(16)
-    whole |= _decimals(window[:, 0])
-    high |= _not_digits(whole)
-    duration_us = number(whole) * 10
-    digits, count = _whole_number(fields.billed.behind(window))
-    high |= _not_digits(digits)
+    decimals = _decimals(window[:, 0])
+    whole |= decimals
+    decimals += ABOVE_NINE
+    high |= decimals
+    duration_us = number(whole)
+    duration_us *= 10
+    digits, count, none = digits_before(fields.billed.behind(window))
+    wrong |= none
     billed_ms = number(digits)
     at += count
     at += fields.billed.size
 
     memory_size_mb, size, chars, more = _memory_sizes(text.windows(at, _MEMORY_WORDS), fields)
-    digits, count = _whole_number(chars)
-    high |= _not_digits(digits)
+    digits, count, none = digits_before(chars)
+    wrong |= none
     max_memory_used_mb = number(digits)
     at += count
     at += size
@@ -205,16 +206,8 @@ def read_reports(text: Text, at: Integers, ends: Integers, fields: Fields) -> tu
         outcome[which] = found
         is_plain[which[found >= 0]] = True
     ok &= is_plain
-    ids = head[:, _ID_WORDS]
-    told_here = Reports(ok, duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, restore_us, outcome, ids)
-    return told_here, head
-
-
-def _not_digits(values: Words) -> Words:
-    """Words with a high bit set where a byte is above 9."""
-    above = values + ABOVE_NINE
-    above |= values
-    return above
+    numbers = duration_us, billed_ms, memory_size_mb, max_memory_used_mb, init_us, restore_us
+    return Reports(ok, *numbers, outcome, head[:, _ID_WORDS]), head
 
 
 _MEMORY_WORDS = 8
@@ -261,23 +254,22 @@ def _time_behind(label: Label, text: Text, at: Integers) -> tuple[Integers, Inte
     """The µs of `<label>110.10 ms` at each offset, -1 where that is not what stands there; and where it ends."""
     window = text.windows(at, label.width)
     wrong = label.differs(window)
-    chars = label.behind(window)
-    count = find(chars, _POINTS)
-    whole = right_aligned(chars, count)
+    whole, count, none = digits_before(label.behind(window))
+    wrong |= none
     at = at + count + label.size
     tail = text.words(at)
     wrong |= (tail ^ _AFTER_POINT) & _AFTER_POINT_MASK
-    digits = (whole >> U(16)) | _decimals(tail)
-    wrong |= _not_digits(digits) & HIGH_BITS
-    return np.where((wrong == 0) & (count <= 6), number(digits) * 10, -1), at + 6
+    decimals = _decimals(tail)
+    wrong |= (decimals + ABOVE_NINE) & HIGH_BITS
+    return np.where((wrong == 0) & (count <= 6), number((whole >> U(16)) | decimals) * 10, -1), at + 6
 
 
 def _billed_restore_behind(label: Label, text: Text, time_us: Integers, at: Integers) -> tuple[Integers, Integers]:
     """`time_us`, -1 where no Billed Restore Duration goes on what ended at `at`; and where that ends."""
     begin = at - 6
     window = text.windows(begin, label.width)
-    digits, count = _whole_number(label.behind(window))
-    wrong = label.differs(window) | (_not_digits(digits) & HIGH_BITS)
+    _, count, wrong = digits_before(label.behind(window))
+    wrong |= label.differs(window)
     end = begin + label.size + count
     wrong |= (text.words(end) ^ _MS) & _THREE
     return np.where(wrong == 0, time_us, -1), end + 3
@@ -327,12 +319,6 @@ def _decimals(chars: Words) -> Words:
     return (((chars ^ _TWO_ZEROS) >> U(8)) & U(0xFFFF)) << U(48)
 
 
-def _whole_number(chars: Words) -> tuple[Words, Integers]:
-    """The digits up to a blank, right-aligned, and how many characters there are."""
-    count = find(chars, _SPACES)
-    return right_aligned(chars, count), count
-
-
 def _odd_characters(head: Words) -> Words:
     """Words with a high bit set if a request id has a blank, a control character, or anything but ASCII."""
     high = _not_printed(head[:, 5] | _THREE_ZEROS)
@@ -350,7 +336,6 @@ def _not_printed(chars: Words) -> Words:
 
 _REQUEST_ID = word("RequestI"), word("d: ")
 _THREE, _MB, _MS = word("\xff\xff\xff"), word(" MB"), word(" ms")
-_POINTS, _SPACES = word("." * 8), word(" " * 8)
 _AFTER_POINT, _AFTER_POINT_MASK = word(".\0\0 ms"), word("\xff\0\0\xff\xff\xff")
 _TWO_ZEROS, _THREE_ZEROS, _LAST_ZERO = word(".00"), word("000"), word("\0" * 7 + "0")
 
