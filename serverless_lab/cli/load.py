@@ -13,6 +13,7 @@ from serverless_lab.cli.cold import Cold, new_environments
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
+from serverless_lab.cli.worker import send_share
 from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed
 from serverless_lab.project import Deployment, Project
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from serverless_lab.load.runner import LoadProgress, LoadResult
+    from serverless_lab.load.runner import LoadProgress, LoadResult, RemoteWorkers
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
 
@@ -32,6 +33,16 @@ Request = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's own seed.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Locust processes.  [default: by the scenario's rate]")]
+Master = Annotated[
+    bool, typer.Option("--master", help="Let the processes of `lab load --worker`, on any machines, send it.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="With --master: how many processes it waits for.")]
+WorkerWait = Annotated[
+    int, typer.Option(min=1, help="For how many seconds a master and its workers wait for each other.")
+]
+Worker = Annotated[bool, typer.Option("--worker", help="Send a share of what a `lab load --master` asks for.")]
+MasterHost = Annotated[str, typer.Option(help="With --worker: where the master, or a tunnel to it, listens.")]
+MasterPort = Annotated[int, typer.Option(min=1, max=65535, help="The master's port; it listens on 127.0.0.1 alone.")]
 Force = Annotated[bool, typer.Option("--force", help="Send it although memory may not suffice.")]
 
 
@@ -50,6 +61,12 @@ def load(
     web: Annotated[bool, typer.Option("--web", help="Show Locust's page on 127.0.0.1 while it runs.")] = False,
     web_port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port.")] = 8089,
     cold: Cold = None,
+    master: Master = False,
+    workers: Workers = None,
+    worker_wait: WorkerWait = 600,
+    worker: Worker = False,
+    master_host: MasterHost = "127.0.0.1",
+    master_port: MasterPort = 5557,
     force: Force = False,
     profile: Profile = None,
     max_cost: MaxCost = None,
@@ -63,10 +80,28 @@ def load(
 
     Example: lab load --scenario monday-spike
     """
+    if worker:
+        if master or scenario is not None or locustfile is not None or url is not None:
+            raise typer.BadParameter("--worker sends what its master says: name nothing to send")
+        send_share(
+            master_host,
+            master_port,
+            wait_s=worker_wait,
+            processes=processes or 1,
+            headers=named_values(header or []),
+            as_json=as_json,
+        )
+        return
     if (scenario is None) == (locustfile is None):
         raise typer.BadParameter("name one of --scenario and --locustfile")
     if header and locustfile is not None:
         raise typer.BadParameter("--header goes with --scenario: a locustfile sets its own headers")
+    if master != (workers is not None):
+        raise typer.BadParameter("--master and --workers go together: how many processes will send?")
+    if master and (locustfile is not None or processes is not None):
+        raise typer.BadParameter("--master sends a --scenario, by the --workers that others start")
+    from serverless_lab.load.runner import RemoteWorkers
+
     project = Project()
     result = run_scenario(
         project,
@@ -86,6 +121,7 @@ def load(
         profile=profile,
         max_cost=max_cost,
         yes=yes,
+        remote=None if workers is None else RemoteWorkers(workers, master_port, worker_wait),
         quiet=as_json,
     )
     if as_json:
@@ -144,6 +180,7 @@ def run_scenario(
     profile: str | None = None,
     max_cost: float | None = None,
     yes: bool = False,
+    remote: RemoteWorkers | None = None,
     quiet: bool = False,
 ) -> LoadResult:
     """Send it and remember the run."""
@@ -196,6 +233,8 @@ def run_scenario(
     else:
         if deployment is not None and deployment.target == "local":
             check_memory(project, chosen, seed, force)
+        if remote is not None and not quiet:
+            say(f"waiting for {remote.count} workers: `lab load --worker --master-port {remote.port}`")
         with (
             new_environments(project, deployment, target, chosen, cold) as recycled,
             new_run(project, chosen.name) as folder,
@@ -213,6 +252,7 @@ def run_scenario(
                 web=web,
                 web_port=web_port,
                 recycled=recycled,
+                remote=remote,
             )
     if recycled:
         result = replace(result, manifest=replace(result.manifest, recycled=recycled))

@@ -35,6 +35,9 @@ class RunManifest:
     `clock` is `wall` or `virtual`: then every time is on the emulator's calendar, and nothing is late. `strain` is how
     much the host held up a run on the wall clock, see `strain.Strain`. `recycled` has a row for each function that was
     given new environments for the run, see `deploy.recycle.Recycled`, and whether that was put back.
+    `workers` are those of other machines:
+    {"index", "host", "clock_offset_ms", "round_trip_ms"}, their clock being ahead of ours by that, right to half of the
+    round trip.
     """
 
     run_id: str
@@ -66,6 +69,7 @@ class RunManifest:
     api_type: str | None = None
     strain: dict[str, Any] | None = None
     recycled: list[dict[str, Any]] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from serverless_lab.load import manifest as manifests
 from serverless_lab.load import samples, strain
 from serverless_lab.load.arrivals import arrivals, planned_requests
 from serverless_lab.load.manifest import RunManifest
+from serverless_lab.load.plan import Plan
 from serverless_lab.load.templates import Origin, origin
 from serverless_lab.project import Deployment, write_text
 from serverless_lab.scenario import MixEntry, Request, Scenario, Step, with_request
@@ -69,6 +70,19 @@ class LoadProgress:
     in_flight: int
     latency_ms_p50: float | None
     latency_ms_p99: float | None
+
+
+@dataclass(frozen=True)
+class RemoteWorkers:
+    """`count` processes that `lab load --worker` starts, here or on other machines.
+
+    The master listens for them on `port` of 127.0.0.1, `wait_s` seconds at most: Locust's protocol asks nobody who they
+    are, so from other machines they come through a tunnel that does.
+    """
+
+    count: int
+    port: int
+    wait_s: int = 600
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,7 @@ def run_load(
     web: bool = False,
     web_port: int = 8089,
     recycled: list[dict[str, Any]] | None = None,
+    remote: RemoteWorkers | None = None,
 ) -> LoadResult:
     """Sends `scenario` to the API at `base_url` and returns how it went. `run_folder` exists and is empty.
 
@@ -148,6 +163,7 @@ def run_load(
             deployment is the local target's.
         recycled: the functions that were given new environments, for the manifest.
         web: Locust's page on http://127.0.0.1:<web_port>, which stays up after the run until Ctrl-C.
+        remote: workers that somebody starts with `lab load --worker`, instead of `processes` here.
 
     SIGINT and SIGTERM stop the run and keep what was measured: the result then is `interrupted`.
 
@@ -156,7 +172,7 @@ def run_load(
         BadInput: a URL or a header that cannot be sent.
     """
     to = origin(base_url)
-    headers = _checked_headers(extra_headers or {})
+    headers = checked_headers(extra_headers or {})
     if request_override is not None:
         scenario = with_request(scenario, request_override)
     seed = scenario.seed if seed is None else seed
@@ -175,7 +191,15 @@ def run_load(
     if processes is None:
         processes = 1 if virtual else default_processes(scenario)
     # A process without an arrival would have nothing to say about time, or anything else.
-    processes = max(1, min(processes, scenario.clients or len(schedule), planned))
+    processes_at_most = max(1, min(scenario.clients or len(schedule), planned))
+    processes = min(processes, processes_at_most)
+    if remote is not None:
+        if remote.count > processes_at_most:
+            raise BadInput(
+                f"scenario `{scenario.name}` has no more than {processes_at_most} arrivals for {remote.count} workers",
+                hint=f"take at most {processes_at_most} workers",
+            )
+        processes = remote.count
 
     draft = manifests.begin(
         scenario,
@@ -194,37 +218,29 @@ def run_load(
     plan = run_folder / "plan.json"
     write_text(
         plan,
-        json.dumps(
-            {
-                "scenario": scenario.document,
-                "source": scenario.source,
-                "seed": seed,
-                "base_url": base_url,
-                "clock": clock,
-                "clock_url": clock_url,
-                "run": run,
-                "workers": processes,
-                "run_folder": str(run_folder.resolve()),
-                "parent": os.getpid(),
-            }
-        ),
+        Plan(
+            document=scenario.document,
+            source=scenario.source,
+            seed=seed,
+            base_url=base_url,
+            clock=clock,
+            clock_url=clock_url,
+            run=run,
+            workers=processes,
+            run_folder=str(run_folder.resolve()),
+            parent=os.getpid(),
+            remote=remote is not None,
+        ).to_text(),
     )
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment |= {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        # Locust reads ~/.locust.conf: a run must not depend on it.
-        "HOME": str(run_folder.resolve()),
-        "LAB_LOAD_PLAN": str(plan.resolve()),
-        "LAB_LOAD_HEADERS": json.dumps(headers),
-    }
+    environment = load_environment(run_folder, headers) | {"LAB_LOAD_PLAN": str(plan.resolve())}
     follower = _Follower(planned, progress)
     arguments = [
         "--exit-code-on-error",
         "0",
-        *_locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port),
+        *_locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port, remote),
     ]
     end_of_watch = _watch_strain(to, deployment)
-    exit_code, interrupted = _run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
+    exit_code, interrupted = run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
     strained = None if virtual else end_of_watch()
 
     files = samples.row_files(run_folder)
@@ -254,10 +270,16 @@ def run_load(
         late_ms_max=figures.late_ms.get("max"),
         problems=problems,
         strain=None if strained is None else asdict(strained),
+        workers=follower.workers,
     )
     final.write(run_folder)
-    if follower.crash or (not complete and not interrupted and lost is None):
-        raise _crashed(run_folder, exit_code, follower.crash)
+    if remote is not None and follower.connected < remote.count and not (interrupted or follower.crash):
+        raise LoadError(
+            f"{follower.connected} of {remote.count} workers came within {remote.wait_s} s",
+            hint=f"on each machine: `lab load --worker --master-port {remote.port}`, see docs/distributed.md",
+        )
+    if follower.crash or (not complete and not interrupted and lost is None and not follower.gone):
+        raise crashed(run_folder, exit_code, follower.crash)
     # Timeouts are a result, and a bad one. That no connection worked at all says nothing about the API.
     if figures.sent and not interrupted and not figures.by_status and "timeout" not in "".join(figures.by_error):
         reasons = ", ".join(figures.by_error)
@@ -329,10 +351,10 @@ def run_locustfile(
     options += ["--exit-code-on-error", "0", "--json-file", str(stats_file.with_suffix(""))]  # Locust adds .json
     options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
     end_of_watch = _watch_strain(to, deployment)
-    exit_code, interrupted = _run_locust(options, dict(os.environ), run_folder, lambda line: True, cwd=Path.cwd())
+    exit_code, interrupted = run_locust(options, dict(os.environ), run_folder, lambda line: True, cwd=Path.cwd())
     strained = end_of_watch()
     if exit_code != 0 or not stats_file.is_file():
-        raise _crashed(run_folder, exit_code, None)
+        raise crashed(run_folder, exit_code, None)
     ended_at_ms = round(time.time() * 1000)
     entries = json.loads(stats_file.read_text(encoding="utf-8"))
     sent = sum(entry["num_requests"] for entry in entries)
@@ -417,14 +439,33 @@ def default_processes(scenario: Scenario) -> int:
 # The child
 
 
+def load_environment(home: Path, headers: Mapping[str, str]) -> dict[str, str]:
+    """What a load process gets to know of ours."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        # Locust reads ~/.locust.conf: a run must not depend on it.
+        "HOME": str(home.resolve()),
+        "LAB_LOAD_HEADERS": json.dumps(dict(headers)),
+    }
+
+
 def _locust_options(
-    locustfile: Path, run_folder: Path, base_url: str, processes: int, web: bool, web_port: int
+    locustfile: Path,
+    run_folder: Path,
+    base_url: str,
+    processes: int,
+    web: bool,
+    web_port: int,
+    remote: RemoteWorkers | None = None,
 ) -> list[str]:
     folder = run_folder.resolve()
     options = ["-f", str(locustfile), "--host", base_url, "--only-summary"]
     options += ["--csv", str(folder / "locust"), "--html", str(folder / "locust.html")]
     options += ["--web-host", LOOPBACK, "--web-port", str(web_port), "--autostart"] if web else ["--headless"]
-    if processes > 1:
+    if remote is not None:
+        options += ["--master", "--master-bind-host", LOOPBACK, "--master-bind-port", str(remote.port)]
+        options += ["--expect-workers", str(remote.count), "--expect-workers-max-wait", str(remote.wait_s)]
+    elif processes > 1:
         port = str(_free_port())
         options += ["--processes", str(processes), "--expect-workers-max-wait", "30"]
         options += ["--master-bind-host", LOOPBACK, "--master-bind-port", port]
@@ -432,7 +473,7 @@ def _locust_options(
     return options
 
 
-def _run_locust(
+def run_locust(
     options: Sequence[str],
     environment: Mapping[str, str],
     run_folder: Path,
@@ -561,6 +602,9 @@ class _Follower:
         self.started_at_ms: int | None = None
         self.crash: str | None = None
         self.lost: str | None = None
+        self.connected = 0
+        self.workers: list[dict[str, Any]] = []
+        self.gone: list[str] = []
         self.started_s: float | None = None
         self.real_ms = 0.0
         self.cpu_share = 0.0
@@ -583,6 +627,12 @@ class _Follower:
                 self.crash = fact["error"]
             case "lost":
                 self.lost = self.lost or fact["reason"]
+            case "connected":
+                self.connected = fact["workers"]
+            case "worker":
+                self.workers.append({name: value for name, value in fact.items() if name != "event"})
+            case "gone":
+                self.gone.append(f"worker {fact['worker']} on {fact['host']}")
             case "done":
                 self.real_ms = (now_s - self.started_s) * 1000
                 self.cpu_share = max(self.cpu_share, fact["cpu_share"])
@@ -641,6 +691,11 @@ def _problems(
             f"the emulator went on without this run ({lost}): {figures.sent} of {planned} requests were measured, "
             "and those after that moment mean nothing"
         )
+    if follower.gone:
+        problems.append(
+            f"{', '.join(follower.gone)} went away during the run: "
+            f"{figures.due} of {planned} requests are accounted for"
+        )
     if interrupted:
         problems.append(f"the run was interrupted: {figures.sent} of {planned} requests were sent")
     if recycled:
@@ -680,7 +735,7 @@ def _duration(ms: float) -> str:
     return f"{ms:g} ms"
 
 
-def _crashed(run_folder: Path, exit_code: int, reason: str | None) -> LoadError:
+def crashed(run_folder: Path, exit_code: int, reason: str | None) -> LoadError:
     log = run_folder / LOG_NAME
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:])
     what = f"the load process failed: {reason}" if reason else f"the load process ended early (exit code {exit_code})"
@@ -697,7 +752,7 @@ def _check_reachable(to: Origin, base_url: str) -> None:
         ) from error
 
 
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or re.search(r"[\x00-\x1f\x7f]", value):
             raise BadInput(f"header `{name}` cannot be sent", hint="write it as 'Name: value', on one line")
