@@ -28,6 +28,7 @@ LOOKING = {
     "lab coldstarts report": [],
     "lab coldstarts schema": [],
     "lab coldstarts watch": ["--once"],
+    "lab cost": ["--requests-per-month", "1000000"],
     "lab destroy": ["no-such-stack"],
     "lab down": [],
 }
