@@ -22,15 +22,15 @@ def from_yaml():
     import yaml
 
     document = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
+    common = _properties(document["every_event"])
     return {
-        entry["name"]: {
-            "category": entry["category"],
-            "properties": {
-                wanted["name"]: [wanted["type"], wanted.get("required", False)] for wanted in entry["properties"]
-            },
-        }
+        entry["name"]: {"category": entry["category"], "properties": _properties(entry["properties"]) | common}
         for entry in document["events"]
     }
+
+
+def _properties(entries):
+    return {wanted["name"]: [wanted["type"], wanted.get("required", False)] for wanted in entries}
 
 
 def from_json():

@@ -24,6 +24,12 @@ from serverless_lab.emulator.usage import Account, Usage, tells_run_delay
 BLOCKED_AFTER_NS = 15_000_000
 """A running job that used no CPU for this long lends its token."""
 
+READ_AGAIN_NS = 24_000_000
+"""So long a reading serves of a job that is seen to compute: all its threads and children cost more to read."""
+
+COMPUTING_SHARE = 0.25
+"""A job that used so much of the time is not asleep; the thread that measures the CPU's speed uses a tenth of that."""
+
 PARALLEL_WINDOW_NS = 40_000_000
 """Threads that computed within such a window could have done so at the same time: a host takes turns in a few ms."""
 
@@ -147,6 +153,8 @@ class VirtualMeter:
         self._asleep_since_ns: int | None = None
         self._looked_ns = self._began_ns
         self._looked_asleep = False
+        self._looked_cpu_ns = 0
+        self._read_ns = 0
 
     def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
         with self._lock:
@@ -157,6 +165,7 @@ class VirtualMeter:
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
             self._samples, self._boot_ns = [], None
             self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
+            self._read_ns = 0
 
     def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
         with self._lock:
@@ -208,6 +217,9 @@ class VirtualMeter:
     def _look(self) -> None:
         """Note whether the process sleeps, and for how long it has since the last look."""
         now_ns = time.monotonic_ns()
+        if self._is_computing(now_ns):
+            self._looked_ns, self._looked_asleep, self._asleep_since_ns = now_ns, False, None
+            return
         before_ns = self._last.cpu_ns
         if self._account is None or not self._read():
             self._looked_ns, self._looked_asleep = now_ns, False
@@ -220,6 +232,14 @@ class VirtualMeter:
             self._asleep_since_ns = None
         self._looked_ns, self._looked_asleep = now_ns, asleep
 
+    def _is_computing(self, now_ns: int) -> bool:
+        """Whether one clock of the process tells enough: it has used the CPU since the last look, and was read lately."""
+        if self._account is None:
+            return False
+        before_ns, self._looked_cpu_ns = self._looked_cpu_ns, self._account.process_cpu_ns()
+        used_ns = self._looked_cpu_ns - before_ns
+        return now_ns - self._read_ns < READ_AGAIN_NS and used_ns > COMPUTING_SHARE * (now_ns - self._looked_ns)
+
     def _read(self) -> bool:
         """Take a new reading; False when the process is gone and the last one stays."""
         assert self._account is not None
@@ -227,7 +247,7 @@ class VirtualMeter:
         if found is None:
             return False
         self._last = found
-        now_ns = time.monotonic_ns()
+        self._read_ns = now_ns = time.monotonic_ns()
         if self._vcpus > 1 and now_ns - self._window_ns > PARALLEL_WINDOW_NS:
             self._parallel_ns += _saved_ns(self._window, found, self._vcpus)
             self._window, self._window_ns = found, now_ns

@@ -115,10 +115,13 @@ def find_python(minor: int, environment: Mapping[str, str] = os.environ) -> Inte
         return own_python()
     home = Path(environment.get("HOME") or Path.home())
     program = f"python3.{minor}"
-    pyenv = Path(environment.get("PYENV_ROOT") or home / ".pyenv") / "versions"
+    pyenv = Path(environment.get("PYENV_ROOT") or home / ".pyenv")
     data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    candidates = [Path(folder) / program for folder in environment.get("PATH", "").split(os.pathsep) if folder]
-    candidates += [folder / "bin" / program for folder in sorted(pyenv.glob(f"3.{minor}.*"), key=_newest_first)]
+    folders = [Path(folder) for folder in environment.get("PATH", "").split(os.pathsep) if folder]
+    # pyenv's shims lead to its versions or nowhere, and take more than a second to find that out.
+    candidates = [folder / program for folder in folders if folder != pyenv / "shims"]
+    versions = (pyenv / "versions").glob(f"3.{minor}.*")
+    candidates += [folder / "bin" / program for folder in sorted(versions, key=_newest_first)]
     uv = (data / "uv" / "python").glob(f"cpython-3.{minor}.*")
     candidates += [folder / "bin" / program for folder in sorted(uv, key=_newest_first)]
     for candidate in candidates:

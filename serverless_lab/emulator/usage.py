@@ -62,6 +62,13 @@ class Account:
             return None
         return Usage(cpu_ns - uncounted_ns, sum(self._delays.values()), uncounted_ns, lanes_ns)
 
+    def process_cpu_ns(self) -> int:
+        """CPU time of the process itself, all threads: one call of the kernel; 0 when it is gone."""
+        try:
+            return time.clock_gettime_ns(_cpu_clock(self.pid))
+        except OSError:
+            return 0
+
     def is_asleep(self) -> bool:
         """Whether no thread of the process runs, or waits for a CPU to run on."""
         try:
