@@ -233,7 +233,7 @@ class VirtualMeter:
         self._looked_ns, self._looked_asleep = now_ns, asleep
 
     def _is_computing(self, now_ns: int) -> bool:
-        """Whether one clock of the process tells enough: it has used the CPU since the last look, and was read lately."""
+        """Whether one clock tells enough: the process has used the CPU since the last look, and was read lately."""
         if self._account is None:
             return False
         before_ns, self._looked_cpu_ns = self._looked_cpu_ns, self._account.process_cpu_ns()

@@ -83,6 +83,8 @@ def clock(emulator: Emulator) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> str:
+    """Another function comes first: on a host that has just started, its init reads the runtime from the disk."""
+    emulator.invoke(emulator.create("reads-the-disk", SLEEPER), {"body": None})
     return rest_api(emulator, emulator.create("sleeper", SLEEPER, MemorySize=1769), timeout_ms=3_000)
 
 
@@ -103,10 +105,7 @@ def test_a_request_is_let_in_at_its_time_and_its_latency_is_its_own(client: Clie
 
 
 def test_requests_of_one_instant_need_an_environment_each_and_none_waits_for_another(client: Client):
-    """Twelve inits at once on two cores: each latency is an init and a sleep, not a queue.
-
-    Reading from a disk is part of an init, and may take one of them long on a host that has just started.
-    """
+    """Twelve inits at once on two cores: each latency is an init and a sleep, not a queue."""
     with ThreadPoolExecutor(12) as pool:
         sent = [
             pool.submit(client.send, 0, sleep=0.3, sequence=str(number), next_ms="0" if number < 11 else "none")
@@ -114,9 +113,8 @@ def test_requests_of_one_instant_need_an_environment_each_and_none_waits_for_ano
         ]
         answers = [future.result() for future in sent]
     assert len({answer.environment for answer in answers}) == 12
-    latencies = sorted(answer.latency_ms for answer in answers)
-    assert latencies[0] >= 300, latencies
-    assert latencies[8] < 900, latencies
+    latencies = [answer.latency_ms for answer in answers]
+    assert all(300 <= latency_ms < 900 for latency_ms in latencies), latencies
 
 
 def test_an_integration_timeout_is_judged_in_virtual_time(client: Client):

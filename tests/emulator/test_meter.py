@@ -12,7 +12,7 @@ import pytest
 from serverless_lab.emulator import meter as meter_module
 from serverless_lab.emulator.meter import Strain, VirtualMeter, WallMeter
 from serverless_lab.emulator.speed import Speedometer
-from serverless_lab.emulator.usage import usage
+from serverless_lab.emulator.usage import Account, usage
 
 pytestmark = [pytest.mark.process, pytest.mark.alone]
 
@@ -108,6 +108,27 @@ def test_a_job_that_is_held_up_by_a_busy_host_is_not_taken_to_sleep():
             assert now is not None
             assert sure <= (now.cpu_ns - base.cpu_ns) / 1e6 + 0.5
             assert not meter.is_blocked()
+
+
+def test_a_job_that_computes_is_watched_through_one_clock_and_all_of_it_is_counted_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """All threads and children are read every few looks: dearer than the clock, and needed by then only."""
+    reads = []
+    read = Account.read
+    monkeypatch.setattr(Account, "read", lambda self, **named: reads.append(self) or read(self, **named))
+    with process("print('ready', flush=True)\nwhile True: pass") as running:
+        meter = VirtualMeter(0.0, 1.0, SPEED)
+        meter.begin(running.pid)
+        base = usage(running.pid)
+        assert base is not None
+        reads.clear()
+        looks = 0
+        while (now := time.clock_gettime_ns(((~running.pid) << 3) | 2)) < base.cpu_ns + 200_000_000:
+            meter.surely_ms()
+            looks += 1
+        assert len(reads) < looks / 2
+        assert meter.elapsed_ms(time.monotonic_ns()) >= (now - base.cpu_ns) / 1e6
 
 
 def test_what_cannot_be_asked_any_more_is_none():

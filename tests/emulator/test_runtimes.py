@@ -65,6 +65,18 @@ def test_a_shim_that_fails_and_another_version_are_passed_over(tmp_path: Path):
     assert found is not None and found.path == right
 
 
+def test_pyenvs_shims_are_not_asked_where_its_versions_are(tmp_path: Path):
+    """A shim takes more than a second, of the first cold start, to find that its version is not chosen."""
+    minor = sys.version_info.minor + 1
+    shims = tmp_path / ".pyenv" / "shims"
+    asked = tmp_path / "asked"
+    script(shims / f"python3.{minor}", f"touch {asked}; exit 127")
+    version = a_python(tmp_path / ".pyenv" / "versions" / f"3.{minor}.1" / "bin" / f"python3.{minor}", f"3.{minor}.1")
+    found = find_python(minor, {**NOWHERE, "HOME": str(tmp_path), "PATH": str(shims)})
+    assert found is not None and found.path == version
+    assert not asked.exists()
+
+
 def test_a_variable_that_names_another_version_is_an_error_that_says_which(tmp_path: Path):
     wrong = a_python(tmp_path / "python", "3.9.1")
     with pytest.raises(EmulatorError, match=r"LAB_PYTHON_3_12 is `.*`, which is Python 3\.9\.1"):
