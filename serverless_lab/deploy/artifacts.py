@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serverless_lab.deploy.packaging import Package
@@ -93,7 +93,7 @@ class ArtifactBucket:
         """Remove what this stack uploaded, and the bucket when nothing is left in it; the number of objects removed."""
         if not self.exists():
             return 0
-        removed = empty_bucket(self._s3, self.name, prefix=f"{stack_name}/")
+        removed = empty_bucket(self._s3, self.name, prefix=f"{stack_name}/", owner=self._owner)
         from botocore.exceptions import ClientError
 
         try:
@@ -115,33 +115,39 @@ class ArtifactBucket:
         return True
 
 
-def empty_bucket(s3: Any, bucket: str, prefix: str = "") -> int:
-    """Remove every object below `prefix`, with all its versions and delete markers; how many there were."""
+def empty_bucket(s3: Any, bucket: str, prefix: str = "", owner: Mapping[str, str] | None = None) -> int:
+    """Remove every object below `prefix`, with all its versions and delete markers; how many there were.
+
+    Args:
+        owner: `ExpectedBucketOwner` of a bucket whose name others could guess.
+    """
+    where = {"Bucket": bucket, **(owner or {})}
     removed = 0
     batch: list[dict[str, str]] = []
-    for entry in _versions(s3, bucket, prefix):
+    for entry in _versions(s3, where, prefix):
         batch.append(entry)
         if len(batch) == DELETE_BATCH:
-            removed += _delete(s3, bucket, batch)
+            removed += _delete(s3, where, batch)
             batch = []
-    return removed + _delete(s3, bucket, batch)
+    return removed + _delete(s3, where, batch)
 
 
-def _versions(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+def _versions(s3: Any, where: Mapping[str, str], prefix: str) -> Iterator[dict[str, str]]:
+    for page in s3.get_paginator("list_object_versions").paginate(**where, Prefix=prefix):
         for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             yield {"Key": entry["Key"], "VersionId": entry["VersionId"]}
 
 
-def _delete(s3: Any, bucket: str, batch: list[dict[str, str]]) -> int:
+def _delete(s3: Any, where: Mapping[str, str], batch: list[dict[str, str]]) -> int:
     if not batch:
         return 0
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+    answer = s3.delete_objects(**where, Delete={"Objects": batch, "Quiet": True})
     errors = answer.get("Errors", [])
     if errors:
         first = errors[0]
+        why = first.get("Message") or first.get("Code")
         raise TargetError(
-            f"{first.get('Key')} in bucket {bucket} cannot be removed: {first.get('Message') or first.get('Code')}",
+            f"{first.get('Key')} in bucket {where['Bucket']} cannot be removed: {why}",
             hint="an object lock or a policy may hold it; remove it yourself, then repeat",
         )
     return len(batch)

@@ -80,6 +80,8 @@ def test_every_request_goes_to_aws_s_own_hosts_signed_and_is_in_the_table_of_per
     result = deploy()
     verify_stack(target, template_path=HELLO, stack_name=STACK, parameters=result.parameters)
     destroy_stack(target, STACK)
+    for name in ("s3.PutObject", "s3.ListObjectVersions", "s3.DeleteObjects", "s3.DeleteBucket"):
+        assert all(item["ExpectedBucketOwner"] == ACCOUNT for item in account.of(name)), name
     for request in account.requests:
         assert request.host.endswith(f"{REGION}.amazonaws.com"), request
         assert f"{ACCESS_KEY_ID}/" in request.headers["Authorization"]

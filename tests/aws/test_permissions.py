@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import uuid
 from collections import defaultdict
@@ -37,6 +38,7 @@ NOT_BOTO3 = {("runner", "send_message"), ("socket", "create_connection")}  # Loc
 HOW = "add it to CALLS in serverless_lab/targets/permissions.py, then write docs/aws.md and docs/policies/ anew"
 
 
+@functools.cache
 def operations() -> dict[str, set[tuple[str, str]]]:
     """Method name of a client -> the operations it may mean."""
     session = botocore.session.get_session()
@@ -47,9 +49,13 @@ def operations() -> dict[str, set[tuple[str, str]]]:
     return found
 
 
-def calls_in_source() -> Iterator[tuple[str, str]]:
+@functools.cache
+def calls_in_source() -> tuple[tuple[str, str], ...]:
     """Where a method of a boto3 client is called, or a paginator of it asked for: file and line, method."""
-    known = operations()
+    return tuple(_calls_in_source(operations()))
+
+
+def _calls_in_source(known: dict[str, set[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "serverless_lab").rglob("*.py")):
         if "emulator" in path.parts:
             continue

@@ -1,0 +1,105 @@
+"""The commands with `--target aws`, MiniStack in AWS's place: what they show, ask, remember, and never write down."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serverless_lab.cli.main import main
+from serverless_lab.targets.aws import AwsTarget
+from tests.aws.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN
+from tests.aws.hooks import Forwarder
+from tests.conftest import SAMPLES
+
+HELLO = str(SAMPLES / "hello" / "template.yaml")
+PROFILE_SECRET = "profiles-secret-abcdefghijklmnopqrstuvwxyz"
+CREDENTIALS = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, PROFILE_SECRET)
+
+
+@pytest.fixture
+def command(
+    credentials: dict[str, str],
+    forwarder: Forwarder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    at_once: None,
+) -> Callable[..., tuple[int, str, str]]:
+    """`command("deploy", ...)` in an empty directory: exit code, stdout, stderr."""
+    made = AwsTarget.__init__
+
+    def hooked(self: AwsTarget, **options: Any) -> None:
+        made(self, **options)
+        forwarder.attach(self.session())
+
+    monkeypatch.setattr(AwsTarget, "__init__", hooked)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["lab", *words])
+        code = main()
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_an_account_is_changed_only_when_that_was_agreed_to(
+    command: Callable[..., tuple[int, str, str]], forwarder: Forwarder, tmp_path: Path
+) -> None:
+    code, out, err = command("deploy", "--target", "aws", "--region", REGION, "--template", HELLO)
+    assert (code, out) == (1, "")
+    assert f"AWS account 000000000000, region {REGION}, profile default: deploy stack lab-work" in err
+    assert "hint: add --yes" in err
+    assert forwarder.names() == ["sts.GetCallerIdentity"], "asking who one is changes nothing"
+    assert not (tmp_path / "work" / ".lab" / "deployment.json").exists()
+
+
+def test_no_credential_is_in_any_output_or_file(
+    command: Callable[..., tuple[int, str, str]],
+    forwarder: Forwarder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`.lab` is copied, committed by mistake and attached to bug reports."""
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile shop]\nregion = {REGION}\naws_access_key_id = {ACCESS_KEY_ID}\n"
+        f"aws_secret_access_key = {PROFILE_SECRET}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    stack = f"lab-{uuid.uuid4().hex[:8]}"
+    words = ["--target", "aws", "--profile", "shop", "--yes"]
+    shown = []
+    for line in (
+        ["deploy", *words, "--stack", stack, "--template", HELLO],
+        ["deploy", *words, "--json"],
+        ["status"],
+        ["invoke", "HelloFunction", "--profile", "shop", "--event", "{}"],
+        ["logs", "HelloFunction", "--profile", "shop"],
+        ["doctor", "--target", "aws", "--profile", "shop", "--json"],
+        ["load", "--scenario", "smooth", "--profile", "shop"],
+        ["invoke", "NoFunction", "--profile", "shop"],
+        ["destroy", "--profile", "shop", "--yes"],
+    ):
+        code, out, err = command(*line)
+        shown += [out, err]
+        expected_to_fail = line[0] in ("load",) or "NoFunction" in line
+        assert line[0] == "doctor" or bool(code) is expected_to_fail, (line, out, err)
+    assert json.loads(shown[2])["account_id"] == "000000000000"
+    assert any(ACCESS_KEY_ID in request.headers["Authorization"] for request in forwarder.requests), "they were used"
+    written = "\n".join(shown)
+    for path in (tmp_path / "work").rglob("*"):
+        if path.is_file():
+            written += path.read_bytes().decode("latin-1")
+    assert "HelloFunction" in written
+    for secret in CREDENTIALS:
+        assert secret not in written
