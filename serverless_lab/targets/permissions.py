@@ -159,6 +159,7 @@ CALLS: tuple[Call, ...] = (
     Call("apigatewayv2", "GetStages", ("apigateway:GET",), Resource.HTTP_API, "ApiId", ("deploy",)),
     Call("lambda", "Invoke", ("lambda:InvokeFunction",), Resource.FUNCTION, "FunctionName", ("invoke",)),
     *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report logs", "FilterLogEvents"),
+    *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report", "DescribeLogStreams", "GetLogEvents"),
     *_calls("logs", Resource.LOG_GROUP, "logGroupName", "destroy", "DeleteLogGroup"),
     *_calls(
         "lambda", Resource.ANYTHING, None, "doctor", "GetAccountSettings", without="the quota of concurrent executions"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ MANAGED_POLICY_MAX = 6_144
 
 SERVICES = sorted({item.service for item in CALLS} | {service for service, _ in EMULATORS_ONLY} | {"ssm", "cloudwatch"})
 NOT_BOTO3 = {("runner", "send_message"), ("socket", "create_connection")}  # Locust's and the standard library's
+CLIENT = re.compile("client|logs|lambda|s3|iam|events|cloudformation|dynamodb|sqs")
 HOW = "add it to CALLS in serverless_lab/targets/permissions.py, then write docs/aws.md and docs/policies/ anew"
 
 
@@ -59,13 +61,17 @@ def _calls_in_source(known: dict[str, set[tuple[str, str]]]) -> Iterator[tuple[s
     for path in sorted((ROOT / "serverless_lab").rglob("*.py")):
         if "emulator" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        tree = ast.parse(path.read_text())
+        called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute):
                 continue
-            name = node.func.attr
-            if name in ("get_paginator", "get_waiter"):
-                name = ast.literal_eval(node.args[0])
-            receiver = ast.unparse(node.func.value).rpartition(".")[2]
+            receiver = ast.unparse(node.value).rpartition(".")[2]
+            name = node.attr
+            if name in ("get_paginator", "get_waiter") and id(node) in called:
+                name = ast.literal_eval(called[id(node)].args[0])
+            elif id(node) not in called and not CLIENT.search(receiver):
+                continue  # an attribute of something else; a client's method may be handed on without a call
             if name in known and (receiver, name) not in NOT_BOTO3:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", name
 
