@@ -152,6 +152,11 @@ SQS_POLL_LATENCY_MS = 8.0
 # assumed: Lambda offers a throttled batch again until its visibility timeout is over, but does not say how often
 SQS_THROTTLED_RETRY_FIRST_MS = 1_000.0
 
+# CloudWatch Logs ---------------------------------------------------------------------------------------------
+
+# documented: https://repost.aws/knowledge-center/cloudwatch-logs-throttling (no increase)
+FILTER_LOG_EVENTS_PER_SECOND = 5  # of an account in a Region
+
 # CloudWatch Logs Insights ------------------------------------------------------------------------------------
 
 # documented: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Limit.html

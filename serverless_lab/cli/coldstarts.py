@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serverless_lab.cli import watch
-from serverless_lab.cli.options import AsJson, Profile, RunId, say, stdout_console
+from serverless_lab.cli.confirm import Yes
+from serverless_lab.cli.log_range import LogRange, instant_ms, progress_shown, report_range
+from serverless_lab.cli.options import AsJson, Profile, Region, RunId, say, stdout_console
 from serverless_lab.cli.pages import check_page, write_pages
 from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
@@ -52,13 +54,31 @@ def report(
         typer.Option("--format", help="Read the files as text, csv, json or base64.  [default: told by their content]"),
     ] = None,
     function: Annotated[
-        str | None, typer.Option("--function", help="The function's name, where the files do not say it.")
+        list[str] | None,
+        typer.Option(
+            "--function",
+            help="A function of the target, repeatable; with files, the function's name where they do not say it.",
+        ),
     ] = None,
+    stack: Annotated[str | None, typer.Option("--stack", help="Read the log of this stack's functions.")] = None,
+    log_group: Annotated[list[str] | None, typer.Option("--log-group", help="Read this log group; repeatable.")] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="In files, only what began from then on: 2026-11-24T16:00, or 2h before now."),
+        typer.Option("--since", help="Only what began from then on: 2026-11-24T16:00, or 2h before now."),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="In files, only what began before then.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only what began before then.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Whose log: local, localstack or aws.  [default: of the last deployment]"),
+    ] = None,
+    region: Region = None,
+    insights: Annotated[
+        bool | None,
+        typer.Option(
+            "--insights/--no-insights",
+            help="Read with Logs Insights, which AWS bills by what it scans, or in pages.  [default: pages]",
+        ),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,15 +120,17 @@ def report(
         bool, typer.Option("--github-summary", help="Add the report to the step summary of GitHub Actions as well.")
     ] = False,
     profile: Profile = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the cold starts of a run, or of log files.
+    """Tell the cold starts of a run, of functions over time, or of log files.
 
     Read from the REPORT lines of the functions' logs: how many, which share of the invocations with a 95 % interval,
-    how long their inits took, and what the client saw. Without a file, the log of the last run is read; files may come
-    from anywhere: consoles, exports, `aws logs tail`, in any mixture. The exit code is 3 when a gate fails; a gate on
-    what the log does not tell is an error. docs/gates.md has the gates and a CI example. A run's report is put into its
-    folder as well, as report.html.
+    how long their inits took, and what the client saw. Without a file, the log of the last run is read; with --since,
+    --stack, --function or --log-group, what functions have logged on a target: a reading that is interrupted goes on
+    where it stopped. Files may come from anywhere: consoles, exports, `aws logs tail`, in any mixture. The exit code is
+    3 when a gate fails; a gate on what the log does not tell is an error. docs/gates.md has the gates and a CI example.
+    A run's report is put into its folder as well, as report.html.
 
     Example: lab coldstarts report logs/ --html report.html --fail-if 'cold_rate > 5%'
     """
@@ -128,24 +150,45 @@ def report(
     run_folder: Path | None = None
     bin_ms = None if bin_width is None else _bin_ms(bin_width)
     dimensions = checked_dimensions(by or [])
+    asked = LogRange(
+        functions=tuple(function or ()),
+        log_groups=tuple(log_group or ()),
+        stack=stack,
+        since=since,
+        until=until,
+        target=target,
+        region=region,
+        profile=profile,
+        insights=insights,
+        yes=yes,
+        refresh=refresh,
+    )
     if paths:
         if run is not None or refresh or profile is not None:
             raise typer.BadParameter("--run, --refresh and --profile are for the log of a run, not for files")
+        if stack or log_group or target or region or insights is not None:
+            raise typer.BadParameter("--stack, --log-group, --target, --region and --insights are not for files")
+        if len(asked.functions) > 1:
+            raise typer.BadParameter("name one --function with files: the one that they do not name")
         from serverless_lab.coldstarts.file_reports import report_files
 
         found = report_files(
             paths,
             format=log_format,
-            function=function or "",
-            since_ms=None if since is None else _instant_ms("--since", since),
-            until_ms=None if until is None else _instant_ms("--until", until),
+            function=asked.functions[0] if asked.functions else "",
+            since_ms=None if since is None else instant_ms("--since", since),
+            until_ms=None if until is None else instant_ms("--until", until),
             bin_ms=bin_ms,
             by=dimensions,
             with_rows=parquet is not None,
         )
+    elif log_format is not None:
+        raise typer.BadParameter("--format is for files: name one")
+    elif asked.is_asked_for:
+        if run is not None:
+            raise typer.BadParameter("--run is for the log of a run, not for functions over time")
+        found = report_range(asked, bin_ms=bin_ms, by=dimensions)
     else:
-        if log_format is not None or function is not None or since is not None or until is not None:
-            raise typer.BadParameter("--format, --function, --since and --until are for files: name one")
         run_folder = Project().run(run)
         found = _run_report(run_folder, profile, refresh, bin_ms, dimensions)
     judgement = _judge(found, gates, baseline, allowed, fail_on_regression, profile)
@@ -190,7 +233,10 @@ def _run_report(
     from serverless_lab.coldstarts.runs import build_report
 
     target = target_of_run(Project(), folder, profile)
-    return build_report(run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by)
+    with progress_shown() as on_progress:
+        return build_report(
+            run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by, on_progress=on_progress
+        )
 
 
 # --- gates and baselines ---------------------------------------------------------------------------------------------
@@ -357,24 +403,3 @@ def _bin_ms(text: str) -> int:
     if milliseconds is None or milliseconds < 1:
         raise BadInput(f"--bin `{text}` is no width", hint="a number and ms, s, m, h or d: --bin 10s")
     return int(milliseconds)
-
-
-def _instant_ms(option: str, text: str) -> int:
-    """Epoch ms of an ISO 8601 instant (UTC where it names no zone), of epoch ms, or of a duration before now."""
-    import time
-    from datetime import UTC, datetime
-
-    from serverless_lab.located_yaml import duration_ms
-
-    if text.isdigit() and len(text) >= 12:
-        return int(text)
-    before_ms = duration_ms(text)
-    if before_ms is not None:
-        return int(time.time() * 1000 - before_ms)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(
-            f"{option} `{text}` is no instant", hint="for example 2026-11-24T16:00, 2026-11-24, or 2h for two hours ago"
-        ) from error
-    return round((found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp() * 1000)

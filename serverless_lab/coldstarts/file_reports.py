@@ -91,7 +91,7 @@ def from_reading(
     whole = saved.frame
     said = []
     if since_ms is not None or until_ms is not None:
-        saved = _within(saved, since_ms, until_ms)
+        saved = within(saved, since_ms, until_ms)
         said.append(f"{len(saved.frame):,} of {len(whole):,} invocations began in the time asked for.")
     files = _files(paths, reading.formats, reading.unreadable, len(reading.unreadable))
     files = replace(files, since_ms=since_ms, until_ms=until_ms)
@@ -221,7 +221,7 @@ def _digest_groups(
     return tuple(found)
 
 
-def _within(saved: SavedInvocations, since_ms: int | None, until_ms: int | None) -> SavedInvocations:
+def within(saved: SavedInvocations, since_ms: int | None, until_ms: int | None) -> SavedInvocations:
     """What began in a time; what has no time did not."""
     from serverless_lab.coldstarts.statistics import began_ms
 

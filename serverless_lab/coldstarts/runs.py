@@ -6,12 +6,15 @@ the functions called meanwhile, where the target counts that.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serverless_lab.coldstarts import sources
+from serverless_lab.coldstarts.cloudwatch.kept import KeptLogs
 from serverless_lab.coldstarts.invocations import build_invocations, function_name
 from serverless_lab.coldstarts.report import FROM_FILE, FROM_LOG, ColdStartReport, make_report
 from serverless_lab.coldstarts.window import late_end_ms
@@ -22,6 +25,7 @@ from serverless_lab.targets.clients import post_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from serverless_lab.coldstarts.cloudwatch.reader import Progress
     from serverless_lab.coldstarts.frame import SavedInvocations
     from serverless_lab.targets.base import Target
 
@@ -29,6 +33,8 @@ INVOCATIONS_FILE = "invocations.parquet"
 REQUESTS_FILE = "requests.parquet"
 MANIFEST_FILE = "manifest.json"
 CALLS_FILE = "calls.json"
+LOG_FOLDER = "log"
+"""What of the log was read, while that has not come to its end."""
 
 MARGIN_BEFORE_MS = 1_000
 """How long before the run's start the log is read: the clocks of client and target may differ."""
@@ -49,6 +55,7 @@ def build_report(
     deadline_ms: float = sources.POLL_DEADLINE_MS,
     now_ms: Callable[[], float] | None = None,
     sleep_ms: Callable[[float], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> ColdStartReport:
     """The report of the run in `run_folder`, from the target's log or, once read, from its invocations.parquet.
 
@@ -60,6 +67,7 @@ def build_report(
         by: what the report's groups are by: some of `groups.DIMENSIONS`.
         deadline_ms: how long to wait for REPORT lines that have not arrived yet.
         now_ms, sleep_ms: the time source of that waiting and the way to wait, both in ms.
+        on_progress: is told how far reading is, from any thread.
 
     Raises:
         ReportError: no manifest, files that cannot be read, or a run without functions.
@@ -73,10 +81,19 @@ def build_report(
         raise ReportError(f"{run_folder} has no {MANIFEST_FILE}", hint="name a run: `lab load` prints its id")
     requests_file = run_folder / REQUESTS_FILE
     requests = pd.read_parquet(requests_file) if requests_file.is_file() else None
-    saved, source, notes = _invocations(run_folder, manifest, requests, target, refresh, deadline_ms, now_ms, sleep_ms)
+    waiting = _Waiting(deadline_ms, now_ms, sleep_ms, on_progress)
+    saved, source, notes = _invocations(run_folder, manifest, requests, target, refresh, waiting)
     return make_report(
         manifest, saved, requests, source=source, run_id=run_folder.name, bin_ms=bin_ms, by=by, notes=notes
     )
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    deadline_ms: float
+    now_ms: Callable[[], float] | None
+    sleep_ms: Callable[[float], None] | None
+    on_progress: Callable[[Progress], None] | None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -88,9 +105,7 @@ def _invocations(
     requests: pd.DataFrame | None,
     target: Target | None,
     refresh: bool,
-    deadline_ms: float,
-    now_ms: Callable[[], float] | None,
-    sleep_ms: Callable[[float], None] | None,
+    waiting: _Waiting,
 ) -> tuple[SavedInvocations, str, list[str]]:
     """The run's invocations, where they come from, and what is to be said about that."""
     from serverless_lab.coldstarts.frame import read_parquet, write_parquet
@@ -112,7 +127,7 @@ def _invocations(
     problem: str | None = None
     fresh: SavedInvocations | None = None
     try:
-        fresh = _read(run_folder, manifest, requests, target, deadline_ms, now_ms, sleep_ms)
+        fresh = _read(run_folder, manifest, requests, target, waiting)
     except LabError as error:
         if saved is None and not path.is_file():
             raise
@@ -133,16 +148,17 @@ def _read(
     manifest: Mapping[str, Any],
     requests: pd.DataFrame | None,
     target: Target,
-    deadline_ms: float,
-    now_ms: Callable[[], float] | None,
-    sleep_ms: Callable[[float], None] | None,
+    waiting: _Waiting,
 ) -> SavedInvocations:
     from serverless_lab.coldstarts.frame import SavedInvocations
+    from serverless_lab.coldstarts.log_reports import reader_of
 
     groups = log_groups(manifest)
     if not groups:
         raise ReportError("the run's manifest names no function", hint="deploy functions, then load again")
     capabilities = target.capabilities
+    # Only for a reading that is interrupted: in the end invocations.parquet has it all.
+    kept = None if target.name == "local" else KeptLogs(run_folder / LOG_FOLDER)
     reading = sources.read_cloudwatch_logs(
         target.client("logs"),
         groups,
@@ -150,10 +166,13 @@ def _read(
         max(_read_until_ms(manifest), late_end_ms(run_folder, manifest, requests, int(time.time() * 1000))),
         expected_reports=_expected_reports(requests),
         one_stream_per_environment=capabilities.one_log_stream_per_environment,
-        deadline_ms=deadline_ms,
-        now_ms=now_ms,
-        sleep_ms=sleep_ms,
+        reader=reader_of(target, kept, on_progress=waiting.on_progress),
+        deadline_ms=waiting.deadline_ms,
+        now_ms=waiting.now_ms,
+        sleep_ms=waiting.sleep_ms,
     )
+    if kept is not None:
+        shutil.rmtree(kept.folder, ignore_errors=True)
     invocations = build_invocations(
         reading.events,
         earlier=reading.earlier,

@@ -76,13 +76,16 @@ def _calls(
     ]
 
 
+_INSIGHTS = "`lab coldstarts report --insights`"
+_VOLUME = "how much log there is to read, and what Logs Insights would cost"
+
 EVERY = ("deploy", "load", "report", "invoke", "logs", "compare", "destroy")
 
 CALLS: tuple[Call, ...] = (
     # No policy is needed for this one, and none can deny it.
     Call("sts", "GetCallerIdentity", (), Resource.ANYTHING, None, (*EVERY, "doctor")),
     *_calls("cloudformation", Resource.STACK, "StackName", " ".join(EVERY), "DescribeStacks"),
-    *_calls("cloudformation", Resource.STACK, "StackName", "deploy destroy", "ListStackResources"),
+    *_calls("cloudformation", Resource.STACK, "StackName", "deploy report destroy", "ListStackResources"),
     *_calls(
         "cloudformation",
         Resource.STACK,
@@ -122,7 +125,8 @@ CALLS: tuple[Call, ...] = (
         ("destroy",),
     ),
     *_calls("s3", Resource.BUCKET, "Bucket", "destroy", "DeleteBucket"),
-    *_calls("lambda", Resource.FUNCTION, "FunctionName", "deploy", "GetFunctionConfiguration", "GetAlias"),
+    *_calls("lambda", Resource.FUNCTION, "FunctionName", "deploy report", "GetFunctionConfiguration"),
+    *_calls("lambda", Resource.FUNCTION, "FunctionName", "deploy", "GetAlias"),
     *_calls(
         "lambda",
         Resource.FUNCTION,
@@ -159,7 +163,19 @@ CALLS: tuple[Call, ...] = (
     Call("apigatewayv2", "GetStages", ("apigateway:GET",), Resource.HTTP_API, "ApiId", ("deploy",)),
     Call("lambda", "Invoke", ("lambda:InvokeFunction",), Resource.FUNCTION, "FunctionName", ("invoke",)),
     *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report logs", "FilterLogEvents"),
-    *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report", "DescribeLogStreams", "GetLogEvents"),
+    *_calls(
+        "logs",
+        Resource.LOG_GROUP,
+        "logGroupName",
+        "report",
+        "DescribeLogStreams",
+        "GetLogEvents",
+        without="a millisecond that fills a page which names no next one",
+    ),
+    *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report", "StartQuery", without=_INSIGHTS),
+    *_calls("logs", Resource.ANYTHING, None, "report", "GetQueryResults", "StopQuery", without=_INSIGHTS),
+    *_calls("cloudwatch", Resource.ANYTHING, None, "report", "GetMetricData", without=_VOLUME),
+    *_calls("logs", Resource.ANYTHING, None, "report", "DescribeLogGroups", without=_VOLUME),
     *_calls("logs", Resource.LOG_GROUP, "logGroupName", "destroy", "DeleteLogGroup"),
     *_calls(
         "lambda", Resource.ANYTHING, None, "doctor", "GetAccountSettings", without="the quota of concurrent executions"

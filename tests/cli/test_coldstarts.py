@@ -72,8 +72,6 @@ def test_groups_and_times_are_chosen_on_the_command_line(lab: Lab, logs: Path) -
     [
         (["logs", "--run", "x"], "not for files"),
         (["logs", "--refresh"], "not for files"),
-        (["--since", "1h"], "are for files"),
-        (["--function", "orders"], "are for files"),
         (["logs", "--csv", "--json"], "one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

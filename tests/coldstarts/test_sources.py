@@ -8,7 +8,8 @@ from collections import Counter
 import boto3
 import pytest
 
-from serverless_lab.coldstarts.sources import PAGE_EVENTS, read_cloudwatch_logs
+from serverless_lab.coldstarts.cloudwatch.paging import PAGE_EVENTS
+from serverless_lab.coldstarts.sources import read_cloudwatch_logs
 from serverless_lab.errors import TargetError
 from serverless_lab.report_line import ReportLine, render
 from tests.coldstarts.story import T0, Environment, request_id
