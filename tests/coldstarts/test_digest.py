@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from serverless_lab.coldstarts.digest import Digest, Key
+from serverless_lab.coldstarts.digest.blocks import line_ends
 from serverless_lab.coldstarts.digest.run import run
 from serverless_lab.coldstarts.files import FileReading, read_paths
 from serverless_lab.coldstarts.frame import to_frame
@@ -108,6 +110,16 @@ def other_renderings(line: ReportLine) -> list[str]:
         f"REPORT RequestId: {line.request_id}\tDuration: abc ms\n",
         "REPORT RequestId: \n",
         "\x1b[32m" + first + "\x1b[0m\n",
+        "RE\x1b[1mPORT" + first[6:] + "\n",
+        re.sub(r"Duration: [0-9]+\.", "Duration: .", first, count=1) + "\t\n",
+        re.sub(r"Duration: [0-9]+\.", "Duration: 1234567.", first, count=1) + "\t\n",
+        re.sub(r"Billed Duration: [0-9]+", "Billed Duration: ", first) + "\t\n",
+        re.sub(r"Billed Duration: [0-9]+", "Billed Duration: 12345678", first) + "\t\n",
+        re.sub(r"Memory Size: [0-9]+", "Memory Size: ", first) + "\t\n",
+        re.sub(r"Memory Size: [0-9]+", "Memory Size: 128128", first) + "\t\n",
+        re.sub(r"Max Memory Used: [0-9]+", "Max Memory Used: ", first) + "\t\n",
+        re.sub(r"Max Memory Used: [0-9]+", "Max Memory Used: 1234567", first) + "\t\n",
+        re.sub(r"Max Memory Used: [0-9]+", "Max Memory Used: 12345678", first) + "\t\n",
         "{}" + first + "\n",
     ]
 
@@ -119,6 +131,10 @@ APPLICATION_LINES = [
     "  \n",
     "[INFO] quoting REPORT RequestId: 1\tDuration: 3.01 ms\tBilled Duration: 4 ms\n",
     f"2026-11-24T16:00:00.000Z\t{request_id(7)}\tINFO\tnode says so\n",
+    f"2026-11-24T16:00:00.000Z\t{request_id(7)}\tTask timed out after 3.00 seconds\n",
+    f"2026-11-24T16:00:00.000Z\t{request_id(7)}\t \tTask timed out after 3.00 seconds\n",
+    f"2026-11-24T16:00:00.000Z\t{request_id(7)} is all there is\n",
+    "\x1b[32mINFO\x1b[0m a colour\n",
     f"2026-11-24T16:00:00.000Z\t{request_id(7)}\tTRACE\tREPORT RequestId: 1 Duration: 2 ms\n",
     '{"level":"INFO","message":"structured"}\n',
     'Traceback (most recent call last):\n  File "app.py", line 1\n2 errors\n    boom\n',
@@ -365,3 +381,28 @@ def test_a_digest_agrees_with_the_general_reader_however_the_text_is_cut(files, 
         assume(digest is not None)
         assert digest is not None
         assert_same(digest, read_paths([Path(folder)]))
+
+
+def test_a_block_with_many_memory_sizes_is_read_whole():
+    """A memory size is read once for all lines that have it; a block that has more of them than usual loses none."""
+    lines = [
+        stamped(T0 + 1000 * at, render(ReportLine(request_id(at), 5.25, 6, 128 + 64 * (at % 20), 40)))
+        for at in range(200)
+    ]
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), {"log": "".join(lines).encode()})
+        digest = run([Path(folder)], bin_ms=BIN_MS, processes=1)
+        assert digest is not None
+        assert len(digest.groups) == 20
+        assert_same(digest, read_paths([Path(folder)]))
+
+
+@given(
+    data=st.binary(max_size=80).map(lambda data: bytes(10 if byte < 60 else byte for byte in data)),
+    begin=st.integers(0, 9),
+)
+def test_every_line_end_is_found(data, begin):
+    """Lines of any length, empty ones too, from any byte on and up to any byte."""
+    buffer = np.frombuffer(data + b"\n" * 32, np.uint8)
+    expected = [at for at, byte in enumerate(data) if byte == 10 and at >= begin]
+    assert line_ends(buffer, min(begin, len(data)), len(data)).tolist() == expected

@@ -5,6 +5,7 @@ A worker gets the next task when it has sent the results of the last one; each u
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -94,19 +95,32 @@ def _work(connection: Connection, orders: Orders) -> None:
             _send(connection, error)
 
 
+_LARGE = 64 << 10
+
+
 def _send(connection: Connection, item: UnitResult | Exception | None) -> None:
     """Arrays go as the bytes they are, behind everything else."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(item, protocol=5, buffer_callback=buffers.append)
     connection.send_bytes(head)
-    connection.send_bytes(len(buffers).to_bytes(4, "little"))
-    for buffer in buffers:
-        connection.send_bytes(buffer.raw())
+    views = [buffer.raw() for buffer in buffers]
+    connection.send([view.nbytes for view in views])
+    for view in views:
+        connection.send_bytes(view)
 
 
 def _receive(connection: Connection) -> UnitResult | Exception | None:
     head = connection.recv_bytes()
-    count = int.from_bytes(connection.recv_bytes(), "little")
-    buffers = [bytearray(connection.recv_bytes()) for _ in range(count)]
+    buffers = [_room(size) for size in connection.recv()]
+    for buffer in buffers:
+        connection.recv_bytes_into(buffer)
     found: UnitResult | Exception | None = pickle.loads(head, buffers=buffers)
     return found
+
+
+def _room(size: int) -> bytearray | mmap.mmap:
+    """Memory of its own for a large array, which goes back to the system with it.
+
+    What is freed between others that stay would be kept by the allocator, and so be needed twice.
+    """
+    return mmap.mmap(-1, size) if size >= _LARGE else bytearray(size)

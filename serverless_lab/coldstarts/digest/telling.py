@@ -70,8 +70,11 @@ def may_tell(text: Text, starts: Integers, ends: Integers, heads: Words) -> Flag
     # A request id has a hyphen there.
     is_word = kinds[left] == _LETTER
     is_word[is_word] = text.buffer[starts[left[is_word]] + (MESSAGE_AT + 8)] != _HYPHEN
-    left = left[~((is_node | is_word) & is_stamped[left])]
+    is_json = (kinds[left] == _BRACE) & is_stamped[left]
+    json_lines = left[is_json]
+    left = left[~(((is_node | is_word) & is_stamped[left]) | is_json)]
     found = np.zeros(len(starts), np.bool_)
+    found[json_lines] = _with(b'"platform.', text, starts[json_lines] + MESSAGE_AT, ends[json_lines])
     found[left] = may_be_platform_line(text, starts[left] + MESSAGE_AT * is_stamped[left], ends[left])
     return found
 
