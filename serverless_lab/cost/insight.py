@@ -58,11 +58,11 @@ def break_even(prices: Prices, architecture: str) -> Decimal:
 
 
 def provisioned_costs(usage: Usage, prices: Prices) -> list[ProvisionedCost]:
-    """Of each architecture that has provisioned concurrency in `usage`."""
+    """Of each architecture that has provisioned concurrency in `usage`, where it can be held against on demand."""
     found = []
     for architecture in ARCHITECTURES:
         allocated = usage.get(allocated_item(architecture))
-        if not allocated:
+        if not allocated or duration_item(architecture) not in prices.prices:
             continue
         used = usage.get(duration_item(architecture, provisioned=True))
         paid = usage.only({allocated_item(architecture), duration_item(architecture, provisioned=True)})
@@ -105,8 +105,8 @@ _VERBS = {
     "dynamodb.reads": "reading from DynamoDB",
     "dynamodb.storage": "keeping items in DynamoDB",
     "logs.ingested": "logging",
-    "sqs.requests": "the queues",
-    "sqs.fifo_requests": "the FIFO queues",
+    "sqs.requests": "using queues",
+    "sqs.fifo_requests": "using FIFO queues",
     "events.custom": "putting events on a bus",
     "transfer.out": "sending answers to the internet",
 }
@@ -151,7 +151,7 @@ def _idle_environments(usage: Usage, prices: Prices) -> Iterator[str]:
 
 def _cheaper_api(usage: Usage, prices: Prices) -> Iterator[str]:
     calls = usage.get("apigateway.rest")
-    if not calls:
+    if not calls or "apigateway.http" not in prices.prices:
         return
     rest = bill(Usage.of({"apigateway.rest": calls}), prices).total
     http = bill(Usage.of({"apigateway.http": calls}), prices).total
@@ -164,6 +164,8 @@ def _cheaper_architecture(found: Bill, usage: Usage, prices: Prices) -> Iterator
     moved = Usage.of(
         {item.replace(X86, ARM): quantity for item, quantity in usage.quantities.items() if item.endswith(X86)}
     )
+    if not set(moved.quantities) <= set(prices.prices):
+        return
     now = bill(usage.only(item for item in usage.quantities if item.endswith(X86)), prices).total
     saved = now - bill(moved, prices).total
     if found.total and saved / found.total >= Decimal("0.01"):

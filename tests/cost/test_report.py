@@ -86,6 +86,19 @@ def test_a_cheaper_api_and_a_cheaper_architecture_are_named_with_what_they_save(
     assert "On arm64, at the same duration, the x86_64 functions would cost $2.60 less." in text
 
 
+def test_a_price_file_need_not_price_what_is_only_compared(tmp_path):
+    """A Region without a table is priced by the file alone, which knows nothing of arm64 or of HTTP APIs."""
+    file = tmp_path / "prices.yaml"
+    used = ("lambda.duration.x86_64", "apigateway.rest")
+    standing = ("lambda.provisioned.allocated.x86_64",)
+    for items in (used, standing):
+        file.write_text("prices: {" + ", ".join(f"{item}: 0.001" for item in items) + "}")
+        prices = load_prices("eu-west-3", file)
+        usage = Usage.of(dict.fromkeys(items, 10))
+        assert surprises(bill(usage, prices), usage, prices) == []
+        assert provisioned_costs(usage, prices) == []
+
+
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
