@@ -378,6 +378,11 @@ def target_of_run(project: Project, folder: Path, profile: str | None) -> Target
     target = target_of(project, deployment, profile=profile) if same and deployment is not None else None
     if target is not None and deployment is not None and deployment.target == "local":
         target = target if embedded_instance(project) == deployment.instance_id else None
+    if target is not None and deployment is not None and deployment.target == "localstack" and not was_read:
+        # Started anew, it has neither the stack nor its log, and a MiniStack says nothing of its lifetime.
+        from serverless_lab.deploy.inventory import deployment_is_gone
+
+        target = None if deployment_is_gone(target, deployment) else target
     if target is None and not was_read:
         on = manifest.get("target")
         gone = "was in the memory of an emulator that has ended" if on == "local" else f"is not on {on} any more"

@@ -14,7 +14,7 @@ from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
 from serverless_lab.cli.worker import send_share
-from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed
+from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed, TargetError
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def check_finished(project: Project, result: LoadResult) -> None:
     """Leave with an error when the run was stopped, or its emulator ended meanwhile.
 
     Raises:
-        EmulatorError: the emulator is gone, and how to get it back.
+        TargetError: the target is gone, and how to get it back.
     """
     from serverless_lab.cli.context import embedded_instance
 
@@ -157,8 +157,28 @@ def check_finished(project: Project, result: LoadResult) -> None:
                 f"the emulator ended during run {result.manifest.run_id}; its state and the run's log were in memory",
                 hint=f"`lab deploy` brings it back, then send the load again; its log: {project.emulator_log}",
             )
+    if result.manifest.target == "localstack" and (result.failed or not result.complete):
+        _check_there(project, result)
     if not result.complete:
         raise typer.Exit(1)
+
+
+def _check_there(project: Project, result: LoadResult) -> None:
+    """Requests that failed may have met a target that had ended: then that is what is to be known."""
+    from serverless_lab.cli.context import living_deployment
+
+    deployment = project.deployment_or_none()
+    if deployment is None or deployment.stack_name != result.manifest.stack_name:
+        return
+    try:
+        living_deployment(project)
+    except (TargetError, NothingDeployed) as error:
+        raise TargetError(
+            f"the target ended during run {result.manifest.run_id}; its state and the run's log were in memory "
+            f"({error.message})",
+            hint="start it, `lab deploy --target localstack`, then send the load again; the requests of this run are "
+            f"kept in {result.run_folder}",
+        ) from error
 
 
 def run_scenario(

@@ -27,6 +27,7 @@ from serverless_lab.coldstarts.platform_events import (
     read_event,
 )
 from serverless_lab.coldstarts.sources import LogEvent
+from serverless_lab.coldstarts.wrapper_lines import WrapperInit, WrapperInvocation
 from serverless_lab.report_line import (
     FaultLine,
     InitReport,
@@ -80,7 +81,17 @@ class Where:
 
 
 # What `build_invocations` looks at; the other events are many, and say nothing there.
-_TELLING = (ReportLine, StartLine, InitStart, InitReport, RestoreStart, FaultLine, LogsDropped)
+_TELLING = (
+    ReportLine,
+    StartLine,
+    InitStart,
+    InitReport,
+    RestoreStart,
+    FaultLine,
+    LogsDropped,
+    WrapperInit,
+    WrapperInvocation,
+)
 
 
 def make_event(
@@ -128,8 +139,10 @@ _PREFIX = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MARK = re.compile(
-    r'RequestId:|"platform\.|_START[ \t]|_REPORT[ \t]|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t'
+    r'RequestId:|"(?:platform|serverless-lab)\.|_START[ \t]|_REPORT[ \t]'
+    r"|Task timed out after |(?:EXTENSION|TELEMETRY|LOGS)\t"
 )
+_JSON_EVENT = re.compile(r'"(?:platform|serverless-lab)\.')
 _AFTER_JSON = ' \t\r\n|"'  # what a table or a quote puts behind a message
 # A third of a log's platform lines, and they say nothing that REPORT does not.
 _END = re.compile(r"END RequestId: \S+\s*\Z")
@@ -213,7 +226,7 @@ class TextReader:
                 yield self.where.unreadable(number, line, "a tool's own words for a REPORT line, with fields left away")
             return
         time_above, self._time_above = self._time_above, None
-        at = line.find("{") if '"platform.' in line else find_platform_line(line)
+        at = line.find("{") if _JSON_EVENT.search(line) else find_platform_line(line)
         if at is None or at < 0 or _END.match(line, at):
             return
         prefix = _PREFIX.fullmatch(line, 0, at)

@@ -183,7 +183,7 @@ def run_load(
             f"scenario `{scenario.name}` has no arrivals with seed {seed}", hint="raise its rate, or give a count"
         )
     if not web:
-        _check_reachable(to, base_url)
+        _check_reachable(to, base_url, deployment)
     clock_url = (deployment and deployment.endpoint_url) or f"{to.scheme}://{to.authority}"
     if virtual is None:
         virtual = deployment is not None and deployment.target == "local" and emulator_clock(clock_url) == "virtual"
@@ -285,7 +285,7 @@ def run_load(
         reasons = ", ".join(figures.by_error)
         raise LoadError(
             f"{base_url} answered none of {figures.sent} requests: {reasons}",
-            hint="is it up? `lab status` tells; `lab deploy` starts the embedded target again",
+            hint=_start_hint(deployment),
         )
     return LoadResult(
         run_folder=run_folder,
@@ -331,7 +331,7 @@ def run_locustfile(
     if not locustfile.is_file():
         raise LoadError(f"no locustfile `{locustfile}`", hint="give the path of a Python file with Locust users")
     if not web:
-        _check_reachable(to, base_url)
+        _check_reachable(to, base_url, deployment)
     started_at_ms = round(time.time() * 1000)
     # The manifest wants a scenario: this one says no more than whose file it was.
     unknown = MixEntry(locustfile.stem, 1.0, (Step((Request("GET", "/"),)),))
@@ -742,13 +742,19 @@ def crashed(run_folder: Path, exit_code: int, reason: str | None) -> LoadError:
     return LoadError(f"{what}\n{tail}", hint=f"its whole log is {log}")
 
 
-def _check_reachable(to: Origin, base_url: str) -> None:
+def _start_hint(deployment: Deployment | None) -> str:
+    if deployment is not None and deployment.target == "localstack":
+        return "start the target again, then `lab deploy --target localstack`"
+    return "is it up? `lab status` tells; `lab deploy` starts the embedded target again"
+
+
+def _check_reachable(to: Origin, base_url: str, deployment: Deployment | None) -> None:
     try:
         socket.create_connection((to.host, to.port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise LoadError(
             f"{base_url} cannot be reached: {error}",
-            hint="is it up? `lab status` tells; `lab deploy` starts the embedded target again",
+            hint=_start_hint(deployment),
         ) from error
 
 

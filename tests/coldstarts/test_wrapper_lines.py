@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from serverless_lab.coldstarts.digest import digest_paths
+from serverless_lab.coldstarts.files import read_paths
 from serverless_lab.coldstarts.frame import SavedInvocations, init_plus_duration_ms
 from serverless_lab.coldstarts.invocations import Invocations, build_invocations
 from serverless_lab.coldstarts.platform_events import is_platform_event, read_event
@@ -128,6 +130,23 @@ def test_files_of_such_a_log_are_read_by_the_lines_too():
     """Nothing says of a file where it comes from; a REPORT line without an Init Duration would be a warm one on AWS."""
     found = told(Served("a" * 32, 1, 1), Served("a" * 32, 2, 2, T0 + 9), Environment(now=T0 + 20).invoke(3))
     assert [kind for kind, _ in kinds(found)] == ["cold", "warm", "unknown"]
+
+
+def test_the_same_log_as_files_tells_the_same(tmp_path):
+    """An export has a line's time before it; a large one would be read by the digest, which knows no such lines."""
+    served = [Served("a" * 32, 1, 1), Served("b" * 32, 2, 1, T0 + 5), Served("a" * 32, 3, 2, T0 + 10)]
+    for at, stream in enumerate(served):
+        stamp = "2026-11-24T19:00:00.000Z"
+        text = "".join(f"{stamp} {event.message.rstrip()}\n" for event in stream.events)
+        folder = tmp_path / f"2026-11-24-[1]{at:032x}"
+        folder.mkdir()
+        (folder / "000000").write_text(text)
+    reading = read_paths([tmp_path], function="orders")
+    assert [row.kind for row in reading.invocations.rows] == ["cold", "cold", "warm"]
+    assert digest_paths([tmp_path], bin_ms=1000, function="orders", processes=1) is None
+    for file in tmp_path.rglob("000000"):
+        file.write_text("".join(line for line in file.open() if "serverless-lab" not in line))
+    assert digest_paths([tmp_path], bin_ms=1000, function="orders", processes=1) is not None
 
 
 def test_on_aws_the_platforms_own_word_counts():

@@ -145,9 +145,10 @@ def _head(file: Path) -> tuple[bytes, bool]:
 def _export_ms(head: bytes) -> int | None:
     """The instant of the first event in an export's text; None for anything else.
 
-    Events in Lambda's JSON format are left to the general reader, whatever stands before them.
+    Events in Lambda's JSON format are left to the general reader, whatever stands before them, and so are the lines of
+    the module that `lab deploy` adds to functions.
     """
-    if b"\0" in head or b'"platform.' in head:
+    if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head:
         return None
     lines = head.split(b"\n")[:_LINES]
     stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
