@@ -73,7 +73,7 @@ def new_environments(
         except LabError as error:
             # What the run has measured is told all the same, or what went wrong before this.
             say(f"warning: functions are still as the run changed them: {error.message}")
-            say("hint: the next `lab load` or `lab deploy` on that target puts them back")
+            say("  the next `lab load` or `lab deploy` on that target puts them back")
 
 
 def put_back_what_is_left(project: Project, target: Target) -> None:
