@@ -147,11 +147,15 @@ def headline(report: ComparisonReport) -> str:
     known = [found for found in report.variants if found.estimates[COLD_RATE].value is not None]
     if not known:
         return "nothing was measured yet"
-    best = min(known, key=lambda found: (found.estimates[COLD_RATE].value or 0.0, found.name != report.baseline))
+    better = [found for found in known if COLD_RATE in found.differences]
+    better = [found for found in better if found.differences[COLD_RATE].verdict == BETTER]
+    if not better:
+        rate = report.of(report.baseline).estimates[COLD_RATE].value
+        told = "" if rate is None else f", {percent(rate)}"
+        return f"no variant is shown to have fewer cold starts than {report.baseline}{told}"
+    best = min(better, key=lambda found: found.estimates[COLD_RATE].value or 0.0)
     rate = best.estimates[COLD_RATE].value
     assert rate is not None
-    if best.name == report.baseline:
-        return f"no variant has fewer cold starts than {report.baseline}, {percent(rate)}"
     before = report.of(report.baseline).estimates[COLD_RATE].value
     of = "" if before is None else f", {report.baseline} has {percent(before)}"
     cost = best.estimates[COST].value

@@ -81,7 +81,8 @@ def test_a_comparison_is_stopped_goes_on_and_is_then_reported_at_once(lab: Lab) 
     before = [path.stat().st_mtime_ns for path in runs(lab)]
     shown = lab(*compare(lab, "--html", "page.html"))
     assert [path.stat().st_mtime_ns for path in runs(lab)] == before
-    assert "moin has the fewest" in shown.out or "no variant has fewer cold starts" in shown.out
+    # Three and three of three, and some of ten: too few for a difference.
+    assert shown.out.startswith("no variant is shown to have fewer cold starts than hello")
     assert (lab.directory / "page.html").read_text().startswith("<!DOCTYPE html>")
     assert lab("status", "--json").json == {"emulator": None, "deployment": None}
 

@@ -233,6 +233,13 @@ def test_the_headline_names_the_fewest_cold_starts_and_what_they_cost(report: Co
     assert headline(report).startswith("five has the fewest cold starts: 58.3 %, today has 66.7 %, for $")
 
 
+def test_fewer_cold_starts_that_may_be_chance_are_no_headline(folder: ComparisonFolder) -> None:
+    run_plan(plan(repeat=1), folder, ScriptedBench(), Listener())
+    chosen = plan("variants: [{name: today}, {name: lazy, parameters: {InitStyle: lazy}}]", repeat=1)
+    found = assemble(chosen, folder, source="x", target="scripted")
+    assert headline(found) == "no variant is shown to have fewer cold starts than today, 66.7 %"
+
+
 def test_a_comparison_that_is_not_complete_reports_what_it_has(folder: ComparisonFolder) -> None:
     with pytest.raises(Interrupted):
         run_plan(plan(), folder, ScriptedBench(stop_at=2), Listener())
