@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,9 @@ def compare(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity/--no-sensitivity", help="Measure other idle lifetimes too.")
     ] = True,
-    report_only: Annotated[bool, typer.Option("--report", help="Report on the runs there are, and make none.")] = False,
+    report_only: Annotated[
+        bool, typer.Option("--report", help="Report on the runs there are, also while others are made, and make none.")
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file as well.")] = None,
     region: Region = None,
@@ -99,7 +102,7 @@ def compare(
     bench = _bench(project, folder, stack, name, region, profile, force)
     plan = _plan(chosen, loaded, stack, bench, repeat, seed, sensitivity)
     month_of, traffic = _money(region, requests_per_month, peaks_per_month, prices)
-    with folder.lock():
+    with contextlib.nullcontext() if report_only else folder.lock():
         _say_what_is_there(plan, folder)
         todo = missing_runs(plan, folder)
         interrupted = False

@@ -57,6 +57,8 @@ def bench_process(lab: Lab) -> int | None:
 def test_a_comparison_is_stopped_goes_on_and_is_then_reported_at_once(lab: Lab) -> None:
     process = lab.start(*compare(lab))
     assert wait_until(lambda: len(runs(lab)) == 1 or process.poll() is not None, 120)
+    so_far = lab(*compare(lab, "--report", "--json")).json
+    assert [run["variant"] for run in so_far["missing"]] == ["moin"]
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words
