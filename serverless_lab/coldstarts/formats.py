@@ -89,7 +89,11 @@ def _decodes_to_a_log(text: str) -> bool:
 def _encoding(head: bytes) -> str | None:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    # CloudWatch's events are UTF-8 text, and text has no zeros.
+    # CloudWatch's events are UTF-8 text, and text has no zeros; without a mark, UTF-16 has them in every other place.
+    low, high = head[:4096:2], head[1:4096:2]
+    for zeros, others, found in ((high, low, "utf-16-le"), (low, high, "utf-16-be")):
+        if zeros.count(0) > 0.9 * len(zeros) and not others.count(0) and zeros:
+            return found
     return None if b"\x00" in head[:4096] or head.startswith(tuple(_NO_LOGS)) else "utf-8-sig"
 
 

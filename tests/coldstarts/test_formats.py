@@ -142,6 +142,8 @@ def test_what_powershell_writes_is_read(name):
     """`aws logs tail … > file` there is UTF-16 with a byte order mark."""
     text = joined(ALL[name](told())).decode()
     assert read(text.encode("utf-16")) == read(text.encode())
+    for without_mark in ("utf-16-le", "utf-16-be"):
+        assert read(text.encode(without_mark)) == read(text.encode())
     assert read(text.encode("utf-8-sig")) == read(text.encode())
     assert len(read(text.replace("\n", "\r\n").encode())[0]) == len(read(text.encode())[0])
 
