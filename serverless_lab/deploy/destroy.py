@@ -85,15 +85,18 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
     resources = stack_resources(cloudformation, stack_id)
     kept = _kept(cloudformation, stack_id)
     going = [resource for resource in resources if resource["LogicalResourceId"] not in kept]
-    objects = 0
-    for resource in going:
-        if resource["ResourceType"] == "AWS::S3::Bucket" and resource.get("PhysicalResourceId"):
-            with _unless_missing():
-                objects += empty_bucket(target.client("s3"), resource["PhysicalResourceId"])
+    objects = _empty_buckets(target, going)
     reader = EventReader(cloudformation, stack_name, stack_id)
     _delete(cloudformation, stack_name, stack_id)
     status = reader.follow(on_event, patience)
     notes: list[str] = []
+    if target.endpoint_url is None and status == "DELETE_FAILED":
+        # What was in work when the buckets were emptied may have written since.
+        late = _empty_buckets(target, going)
+        if late:
+            objects += late
+            _delete(cloudformation, stack_name, stack_id)
+            status = reader.follow(on_event, patience)
     if target.endpoint_url is not None:
         notes = _remove_forgotten(target, going)
         if status == "DELETE_FAILED":
@@ -124,6 +127,16 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
         leftovers=tuple(leftovers),
         notes=tuple(notes),
     )
+
+
+def _empty_buckets(target: Target, resources: list[dict[str, Any]]) -> int:
+    """Remove everything in the stack's buckets; how many objects there were."""
+    objects = 0
+    for resource in resources:
+        if resource["ResourceType"] == "AWS::S3::Bucket" and resource.get("PhysicalResourceId"):
+            with _unless_missing():
+                objects += empty_bucket(target.client("s3"), resource["PhysicalResourceId"])
+    return objects
 
 
 def _delete(cloudformation: Any, stack_name: str, stack_id: str) -> None:

@@ -20,6 +20,7 @@ from serverless_lab.errors import DeployError
 from serverless_lab.targets.base import Target
 from serverless_lab.targets.clients import error_code, target_errors
 
+SCHEDULE = "AWS::Scheduler::Schedule"  # SAM's ScheduleV2
 UNKNOWN_PHYSICAL_ID = "unknown"  # what LocalStack 4.8.1 gives a resource of a type it does not know
 SCALARS = (str, int, float, bool)
 
@@ -88,6 +89,11 @@ def _unsupported(target: Target, resources: list[dict[str, Any]]) -> Iterator[st
             yield (
                 f"`{resource['LogicalResourceId']}`: {target.name} does not support {resource['ResourceType']}: "
                 "it says CREATE_COMPLETE and made nothing"
+            )
+        elif resource["ResourceType"] == SCHEDULE and not target.capabilities.fires_scheduler_schedules:
+            yield (
+                f"`{resource['LogicalResourceId']}`: {target.name} makes the schedule and never fires it; "
+                "an AWS::Events::Rule (SAM's `Schedule`) works there"
             )
 
 

@@ -26,6 +26,7 @@ class Capabilities:
     updates_functions_in_place: bool = True
     keeps_provisioned_concurrency: bool = True
     skips_absent_resources: bool = True
+    fires_scheduler_schedules: bool = True
 
 
 class Target(Protocol):

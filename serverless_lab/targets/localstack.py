@@ -89,7 +89,8 @@ class LocalStackTarget(EmulatedTarget):
     @cached_property
     def capabilities(self) -> Capabilities:
         # Seen on LocalStack 4.8.1: no REPORT has an Init Duration, a stream is an environment, any update of a function
-        # with AutoPublishAlias fails and takes the alias away, and a resource whose condition is false is evaluated.
+        # with AutoPublishAlias fails and takes the alias away, a resource whose condition is false is evaluated, and a
+        # schedule of EventBridge Scheduler comes up and never invokes anything.
         # Seen on MiniStack 1.5.33: no Init Duration either, a new stream for every invocation, updates work.
         return Capabilities(
             reports_init_duration=False,
@@ -98,6 +99,7 @@ class LocalStackTarget(EmulatedTarget):
             updates_functions_in_place=self.is_ministack,
             keeps_provisioned_concurrency=not self.is_ministack,
             skips_absent_resources=self.is_ministack,
+            fires_scheduler_schedules=self.is_ministack,
         )
 
     def instance_id(self) -> str | None:

@@ -21,13 +21,18 @@ NO_STACK = "Stack with id {0} does not exist"
 
 @dataclass
 class AccountOnPaper(Paper):
-    """What the account has: a stack in `status` (None: no stack), the artifact bucket's keys (None: no bucket)."""
+    """What the account has: a stack in `status` (None: no stack), the artifact bucket's keys (None: no bucket).
+
+    `bucket` is one of the stack's own, and `stored` what is found in it, each time that somebody looks.
+    """
 
     region: str = "eu-west-1"
     status: str | None = None
     keys: list[str] | None = None
     stack_name: str = ""
     fails_with: str | None = None
+    bucket: str | None = None
+    stored: list[list[str]] = field(default_factory=list)
     looks_until_ready: int = 2
     changes: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +58,8 @@ class AccountOnPaper(Paper):
         yield "HelloFunction", "AWS::Lambda::Function", self.function_name
         yield "ServerlessRestApi", "AWS::ApiGateway::RestApi", "a1b2c3"
         yield "ServerlessRestApiProdStage", "AWS::ApiGateway::Stage", "Prod"
+        if self.bucket:
+            yield "Store", "AWS::S3::Bucket", self.bucket
 
     def happened(self, logical_id: str, kind: str, status: str, reason: str | None = None) -> None:
         """Add an event of the stack's."""
@@ -110,6 +117,9 @@ class AccountOnPaper(Paper):
         return {"ETag": '"e"'}
 
     def s3__ListObjectVersions(self, asked: dict[str, Any]) -> Answer:
+        if asked["Bucket"] == self.bucket:
+            stored = self.stored.pop(0) if self.stored else []
+            return {"IsTruncated": False, "Versions": [{"Key": key, "VersionId": "1"} for key in stored]}
         found = [key for key in self.keys or [] if key.startswith(asked["Prefix"])]
         return {"IsTruncated": False, "Versions": [{"Key": key, "VersionId": "null"} for key in found]}
 

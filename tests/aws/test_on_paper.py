@@ -168,6 +168,24 @@ def test_destroy_removes_what_there_is_and_says_what_holds_the_rest(
     assert not destroy_stack(target, STACK).existed
 
 
+def test_a_bucket_that_was_written_to_while_its_stack_went_is_emptied_again(
+    deploy: Callable[..., DeployResult], target: AwsTarget, account: AccountOnPaper
+) -> None:
+    """Invocations in work go on writing, and AWS deletes no bucket that holds something."""
+    account.bucket = f"{STACK}-store-1"
+    deploy()
+    account.stored = [["a", "b"], ["late"]]
+    full = "The bucket you tried to delete is not empty"
+
+    def once_full(asked: dict[str, Any]) -> Any:
+        account.fails_with = full if len(account.of("cloudformation.DeleteStack")) == 1 else None
+        return account.cloudformation__DeleteStack(asked)
+
+    account.replies["cloudformation.DeleteStack"] = once_full
+    assert destroy_stack(target, STACK).objects == 3
+    assert account.status == "DELETE_COMPLETE"
+
+
 def test_a_stack_with_termination_protection_says_how_to_end_that(
     deploy: Callable[..., DeployResult], target: AwsTarget, account: AccountOnPaper
 ) -> None:

@@ -101,6 +101,35 @@ def test_a_parameter_reaches_the_alias_that_events_go_to(deploy, target, stack_n
     assert "environment variable GREETING is moin" in note
 
 
+def test_a_schedule_that_the_target_never_fires_is_told(deploy, target, stack_name, hello):
+    """A warming schedule that never comes would look like warming that does not help."""
+    schedule = """
+  Nightly:
+    Type: AWS::Scheduler::Schedule
+    Properties:
+      ScheduleExpression: rate(1 day)
+      FlexibleTimeWindow: {Mode: 'OFF'}
+      Target: {Arn: !GetAtt HelloFunction.Arn, RoleArn: !GetAtt HelloFunctionRole.Arn}
+
+Outputs:
+"""
+    hello.write_text(hello.read_text().replace("\nOutputs:\n", schedule))
+    result = deploy(hello)
+    arguments = {"template_path": hello, "stack_name": stack_name, "parameters": result.parameters}
+    assert verify_stack(target, **arguments) == ()
+
+    class Elsewhere:
+        """The same stack on a target that LocalStack 4.8.1 is like."""
+
+        capabilities = dataclasses.replace(target.capabilities, fires_scheduler_schedules=False)
+
+        def __getattr__(self, name):
+            return getattr(target, name)
+
+    (note,) = verify_stack(Elsewhere(), **arguments)
+    assert note.startswith("`Nightly`: localstack makes the schedule and never fires it")
+
+
 BROKEN = """
   Broken:
     Type: AWS::S3::Bucket
