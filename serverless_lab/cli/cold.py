@@ -23,7 +23,7 @@ Cold = Annotated[
     typer.Option(
         "--cold/--no-cold",
         help="Begin with new environments: each function gets a version of its own for the run, which is removed after "
-        "it.  [default: on localstack, when the scenario has a quiet period]",
+        "it, or before the next one.  [default: on localstack, when the scenario has a quiet period]",
     ),
 ]
 
@@ -67,7 +67,8 @@ def new_environments(
         yield rows
     finally:
         try:
-            recycler.put_back()
+            # Not the versions on an emulator, where work that still goes on would be cut off and never be logged.
+            recycler.put_back(versions=target.endpoint_url is None)
             for row in rows:
                 row["put_back"] = True
         except LabError as error:

@@ -4,7 +4,9 @@ Nobody can ask Lambda to end an environment, but no environment of one version e
 gets a version of its own for the run: a setting of $LATEST is changed (its description, as SAM changes it to have a
 version published), the version is published, the setting put back, and the alias moved to the version, with its
 provisioned concurrency. After the run the alias goes back and the version is deleted, so that the stack is what
-CloudFormation says it is, and versions do not pile up. A function without an alias is called as $LATEST: there an
+CloudFormation says it is, and versions do not pile up. An emulator may cut off what still runs on a version that is
+deleted (LocalStack 4.8.1 does), and after a run a stream is still being read: there versions go before the next run. A
+function without an alias is called as $LATEST: there an
 environment variable is added, and taken away after the run, and each change gives it new environments.
 
 What is to be put back is written down before anything is changed: a run that was killed is put right by the next
@@ -93,8 +95,12 @@ class Recycler:
                 self._check(one)
         return tuple(done)
 
-    def put_back(self) -> tuple[Recycled, ...]:
+    def put_back(self, *, versions: bool = True) -> tuple[Recycled, ...]:
         """Undo what the journal says was changed, by this command or one that was killed; what there was to undo.
+
+        Args:
+            versions: delete the versions that were made for the run, too. Without that the journal stays, and the next
+                call deletes them.
 
         Nothing is touched that somebody else has changed since: an alias that a deployment has moved stays.
 
@@ -117,8 +123,9 @@ class Recycler:
             for entry in entries:
                 # Where the function is gone, there is nothing to put back.
                 with suppress(self._lambda.exceptions.ResourceNotFoundException):
-                    self._put_back(entry, str(noted["mark"]))
-        self._journal.unlink(missing_ok=True)
+                    self._put_back(entry, str(noted["mark"]), versions)
+        if versions:
+            self._journal.unlink(missing_ok=True)
         return tuple(entries)
 
     def is_here(self) -> bool:
@@ -170,7 +177,7 @@ class Recycler:
         self._configure(found.function, Environment={"Variables": {**variables, VARIABLE: mark}}, RevisionId=revision)
         return found
 
-    def _put_back(self, entry: Recycled, mark: str) -> None:
+    def _put_back(self, entry: Recycled, mark: str, versions: bool) -> None:
         name = entry.function
         if entry.alias is None:
             variables, revision = self._variables(name)
@@ -188,7 +195,7 @@ class Recycler:
             self._wait_until_provisioned(entry)
         if self._lambda.get_function_configuration(FunctionName=name).get("Description") == mark:
             self._configure(name, Description=entry.description_before)
-        for version in made:
+        for version in made if versions else ():
             self._lambda.delete_function(FunctionName=name, Qualifier=version["Version"])
 
     def _check(self, one: Recycled) -> None:
