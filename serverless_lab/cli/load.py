@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from serverless_lab.load.runner import LoadProgress, LoadResult, RemoteWorkers
+    from serverless_lab.load.child import RemoteWorkers
+    from serverless_lab.load.follower import LoadProgress
+    from serverless_lab.load.runner import LoadResult
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
 
@@ -100,7 +102,7 @@ def load(
         raise typer.BadParameter("--master and --workers go together: how many processes will send?")
     if master and (locustfile is not None or processes is not None):
         raise typer.BadParameter("--master sends a --scenario, by the --workers that others start")
-    from serverless_lab.load.runner import RemoteWorkers
+    from serverless_lab.load.child import RemoteWorkers
 
     project = Project()
     result = run_scenario(

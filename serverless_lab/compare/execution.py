@@ -19,7 +19,7 @@ from serverless_lab.errors import LoadError, NothingDeployed
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
-    from serverless_lab.load.runner import LoadProgress
+    from serverless_lab.load.follower import LoadProgress
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
 

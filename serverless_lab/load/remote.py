@@ -15,15 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from serverless_lab.errors import LoadError
-from serverless_lab.load.runner import (
-    CONNECT_TIMEOUT_S,
-    LOCUSTFILE,
-    LOG_NAME,
-    checked_headers,
-    crashed,
-    load_environment,
-    run_locust,
-)
+from serverless_lab.load.child import LOCUSTFILE, LOG_NAME, crashed, load_environment, run_locust
+from serverless_lab.load.runner import CONNECT_TIMEOUT_S, checked_headers
 
 RETRY_S = 0.2
 

@@ -6,83 +6,39 @@ locust.html and locust_*.csv, and locust.log. A run that is interrupted leaves t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import select
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from serverless_lab.errors import BadInput, LoadError
 from serverless_lab.load import manifest as manifests
 from serverless_lab.load import samples, strain
 from serverless_lab.load.arrivals import arrivals, planned_requests
+from serverless_lab.load.child import LOCUSTFILE, RemoteWorkers, crashed, load_environment, locust_options, run_locust
+from serverless_lab.load.follower import Follower, LoadProgress, bucket_quantile
 from serverless_lab.load.manifest import RunManifest
 from serverless_lab.load.plan import Plan
 from serverless_lab.load.templates import Origin, origin
 from serverless_lab.project import Deployment, write_text
 from serverless_lab.scenario import MixEntry, Request, Scenario, Step, with_request
 
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-LOG_NAME = "locust.log"
 # measured: tests/benchmarks/load_lateness; one process is 2 ms late at p99 at 1,000 arrivals a second, 3 at 3,000,
 # and a second one takes Locust's own housekeeping out of the way of the arrivals
 TWO_PROCESSES_ABOVE_PER_S = 1000
 LATE_WARNING_MS = 10.0
 CPU_WARNING_SHARE = 0.8
 CONNECT_TIMEOUT_S = 5.0
-STOP_TIMEOUT_S = 20.0
-STOP_AGAIN_S = 4.0  # Locust's page outlives the first Ctrl-C when that only stopped the run
-RECENT_S = 5.0
-LOOPBACK = "127.0.0.1"
-# What the load process gets of our environment. It sends plain HTTP: it has no business with AWS credentials.
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # an emulator is never behind a proxy
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-
-
-@dataclass(frozen=True)
-class LoadProgress:
-    """How far a run is. `due` counts arrivals whose instant has come, the others requests.
-
-    The latencies are of the requests answered in the last 5 seconds, to two digits.
-    """
-
-    elapsed_ms: float
-    planned: int
-    due: int
-    sent: int
-    finished: int
-    failed: int
-    in_flight: int
-    latency_ms_p50: float | None
-    latency_ms_p99: float | None
-
-
-@dataclass(frozen=True)
-class RemoteWorkers:
-    """`count` processes that `lab load --worker` starts, here or on other machines.
-
-    The master listens for them on `port` of 127.0.0.1, `wait_s` seconds at most: Locust's protocol asks nobody who they
-    are, so from other machines they come through a tunnel that does.
-    """
-
-    count: int
-    port: int
-    wait_s: int = 600
 
 
 @dataclass(frozen=True)
@@ -233,11 +189,11 @@ def run_load(
         ).to_text(),
     )
     environment = load_environment(run_folder, headers) | {"LAB_LOAD_PLAN": str(plan.resolve())}
-    follower = _Follower(planned, progress)
+    follower = Follower(planned, progress)
     arguments = [
         "--exit-code-on-error",
         "0",
-        *_locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port, remote),
+        *locust_options(LOCUSTFILE, run_folder, base_url, processes, web, web_port, remote),
     ]
     end_of_watch = _watch_strain(to, deployment)
     exit_code, interrupted = run_locust(arguments, environment, run_folder, follower.read, cwd=run_folder)
@@ -347,7 +303,7 @@ def run_locustfile(
     )
     draft.write(run_folder)
     stats_file = run_folder.resolve() / "locust_stats.json"
-    options = _locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
+    options = locust_options(locustfile.resolve(), run_folder, base_url, processes, web, web_port)
     options += ["--exit-code-on-error", "0", "--json-file", str(stats_file.with_suffix(""))]  # Locust adds .json
     options += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", f"{run_time_s}s"]
     end_of_watch = _watch_strain(to, deployment)
@@ -362,7 +318,7 @@ def run_locustfile(
     buckets: Counter[float] = Counter()
     for entry in entries:
         buckets.update({float(latency): count for latency, count in entry["response_times"].items()})
-    latency_ms = {name: _bucket_quantile(buckets, share) for name, share in samples.QUANTILES.items()} if sent else {}
+    latency_ms = {name: bucket_quantile(buckets, share) for name, share in samples.QUANTILES.items()} if sent else {}
     if sent:
         latency_ms["max"] = max(float(entry["max_response_time"]) for entry in entries)
     problems = [
@@ -436,249 +392,13 @@ def default_processes(scenario: Scenario) -> int:
     return 2 if fastest >= TWO_PROCESSES_ABOVE_PER_S and (os.cpu_count() or 1) > 1 else 1
 
 
-# The child
-
-
-def load_environment(home: Path, headers: Mapping[str, str]) -> dict[str, str]:
-    """What a load process gets to know of ours."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        # Locust reads ~/.locust.conf: a run must not depend on it.
-        "HOME": str(home.resolve()),
-        "LAB_LOAD_HEADERS": json.dumps(dict(headers)),
-    }
-
-
-def _locust_options(
-    locustfile: Path,
-    run_folder: Path,
-    base_url: str,
-    processes: int,
-    web: bool,
-    web_port: int,
-    remote: RemoteWorkers | None = None,
-) -> list[str]:
-    folder = run_folder.resolve()
-    options = ["-f", str(locustfile), "--host", base_url, "--only-summary"]
-    options += ["--csv", str(folder / "locust"), "--html", str(folder / "locust.html")]
-    options += ["--web-host", LOOPBACK, "--web-port", str(web_port), "--autostart"] if web else ["--headless"]
-    if remote is not None:
-        options += ["--master", "--master-bind-host", LOOPBACK, "--master-bind-port", str(remote.port)]
-        options += ["--expect-workers", str(remote.count), "--expect-workers-max-wait", str(remote.wait_s)]
-    elif processes > 1:
-        port = str(_free_port())
-        options += ["--processes", str(processes), "--expect-workers-max-wait", "30"]
-        options += ["--master-bind-host", LOOPBACK, "--master-bind-port", port]
-        options += ["--master-host", LOOPBACK, "--master-port", port]
-    return options
-
-
-def run_locust(
-    options: Sequence[str],
-    environment: Mapping[str, str],
-    run_folder: Path,
-    on_line: Callable[[str], bool],
-    *,
-    cwd: Path,
-) -> tuple[int, bool]:
-    """Locust's exit code, and whether a signal ended the run. Every process it started is gone then."""
-    read_end, write_end = os.pipe()
-    # A full pipe must not hold up arrivals: the child drops a line instead.
-    os.set_blocking(write_end, False)
-    with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(os.fdopen(read_end, "rb", buffering=0))
-        output = stack.enter_context((run_folder / LOG_NAME).open("ab"))
-        stop = stack.enter_context(_stop_requests())
-        try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "locust", *options],
-                env={**environment, "LAB_LOAD_PROGRESS_FD": str(write_end)},
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(write_end,),
-                # A group of its own: Ctrl-C in the terminal reaches us, and we tell Locust once.
-                start_new_session=True,
-            )
-        finally:
-            os.close(write_end)
-        try:
-            _follow(child, lines, on_line, stop)
-        finally:
-            _end(child)
-        return child.returncode, stop.is_set()
-
-
-def _follow(child: subprocess.Popen[bytes], lines: IO[bytes], on_line: Callable[[str], bool], stop: _Stop) -> None:
-    """Hands on the child's progress lines until it ends.
-
-    The child is told to stop when we are, and when `on_line` returns False.
-    """
-    rest = b""
-    deadline: float | None = None
-    told = 0.0
-    hopeless = False
-    while True:
-        ready, _, _ = select.select([lines.fileno(), stop.wake.fileno()], [], [], 0.5)
-        now = time.monotonic()
-        if stop.is_set() or hopeless:
-            stop.drain()
-            deadline = deadline or now + STOP_TIMEOUT_S
-            if not told or now > told + STOP_AGAIN_S:
-                told = now
-                child.send_signal(signal.SIGINT)
-        if lines.fileno() in ready:
-            block = os.read(lines.fileno(), 65536)
-            if not block:
-                # The last process has closed its end; it may still be leaving.
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(timeout=STOP_TIMEOUT_S)
-                return
-            *whole, rest = (rest + block).split(b"\n")
-            for line in whole:
-                hopeless |= not on_line(line.decode())
-        if child.poll() is not None and not ready:
-            return
-        if stop.count > 1 or (deadline is not None and now > deadline):
-            return
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ends the child and what it forked, whatever state they are in."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-class _Stop:
-    """SIGINT and SIGTERM, as something `select` can wait for."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.wake, self._write = socket.socketpair()
-        self.wake.setblocking(False)
-        self._write.setblocking(False)
-
-    def is_set(self) -> bool:
-        return self.count > 0
-
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        with contextlib.suppress(OSError):
-            self._write.send(b"!")
-
-    def drain(self) -> None:
-        with contextlib.suppress(OSError):
-            self.wake.recv(64)
-
-    def close(self) -> None:
-        self.wake.close()
-        self._write.close()
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[_Stop]:
-    stop = _Stop()
-    # Only the main thread may install handlers; elsewhere signals are its caller's affair.
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, stop.on_signal) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop.close()
-
-
-class _Follower:
-    """Adds up what the workers tell."""
-
-    def __init__(self, planned: int, progress: Callable[[LoadProgress], None] | None) -> None:
-        self.planned = planned
-        self.progress = progress
-        self.ticks: dict[int, dict[str, Any]] = {}
-        self.recent: deque[tuple[float, list[list[int]]]] = deque()
-        self.started_at_ms: int | None = None
-        self.crash: str | None = None
-        self.lost: str | None = None
-        self.connected = 0
-        self.workers: list[dict[str, Any]] = []
-        self.gone: list[str] = []
-        self.started_s: float | None = None
-        self.real_ms = 0.0
-        self.cpu_share = 0.0
-        self.in_flight_max = 0
-
-    @property
-    def elapsed_ms(self) -> float:
-        return max((float(tick["elapsed_ms"]) for tick in self.ticks.values()), default=0.0)
-
-    def read(self, line: str) -> bool:
-        """Takes in a line of the load process; False when the run cannot become complete any more."""
-        fact = json.loads(line)
-        now_s = time.monotonic()
-        self.started_s = self.started_s or now_s
-        match fact["event"]:
-            case "start":
-                self.started_at_ms = fact["epoch_ms"]
-                self.started_s = now_s
-            case "crash":
-                self.crash = fact["error"]
-            case "lost":
-                self.lost = self.lost or fact["reason"]
-            case "connected":
-                self.connected = fact["workers"]
-            case "worker":
-                self.workers.append({name: value for name, value in fact.items() if name != "event"})
-            case "gone":
-                self.gone.append(f"worker {fact['worker']} on {fact['host']}")
-            case "done":
-                self.real_ms = (now_s - self.started_s) * 1000
-                self.cpu_share = max(self.cpu_share, fact["cpu_share"])
-                self.in_flight_max = max(self.in_flight_max, fact["in_flight_max"])
-            case "tick":
-                self.ticks[fact["worker"]] = fact
-                self.recent.append((fact["elapsed_ms"], fact["latencies"]))
-                while self.recent and self.recent[0][0] < fact["elapsed_ms"] - RECENT_S * 1000:
-                    self.recent.popleft()
-                if self.progress is not None:
-                    self.progress(self.state())
-        return self.crash is None
-
-    def state(self) -> LoadProgress:
-        buckets: Counter[float] = Counter()
-        for _, latencies in self.recent:
-            for latency, count in latencies:
-                buckets[latency] += count
-        return LoadProgress(
-            elapsed_ms=self.elapsed_ms,
-            planned=self.planned,
-            latency_ms_p50=_bucket_quantile(buckets, 0.5) if buckets else None,
-            latency_ms_p99=_bucket_quantile(buckets, 0.99) if buckets else None,
-            **{
-                name: sum(int(tick[name]) for tick in self.ticks.values())
-                for name in ("due", "sent", "finished", "failed", "in_flight")
-            },
-        )
-
-
-def _bucket_quantile(buckets: Mapping[float, int], share: float) -> float:
-    left = share * sum(buckets.values())
-    for value in sorted(buckets):
-        left -= buckets[value]
-        if left <= 0:
-            return float(value)
-    return float(max(buckets))
-
-
 # What may be wrong
 
 
 def _problems(
     scenario: Scenario,
     figures: samples.Figures,
-    follower: _Follower,
+    follower: Follower,
     planned: int,
     interrupted: bool,
     virtual: bool,
@@ -735,13 +455,6 @@ def _duration(ms: float) -> str:
     return f"{ms:g} ms"
 
 
-def crashed(run_folder: Path, exit_code: int, reason: str | None) -> LoadError:
-    log = run_folder / LOG_NAME
-    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:])
-    what = f"the load process failed: {reason}" if reason else f"the load process ended early (exit code {exit_code})"
-    return LoadError(f"{what}\n{tail}", hint=f"its whole log is {log}")
-
-
 def _start_hint(deployment: Deployment | None) -> str:
     if deployment is not None and deployment.target == "localstack":
         return "start the target again, then `lab deploy --target localstack`"
@@ -763,10 +476,3 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if not _HEADER_NAME.fullmatch(name) or re.search(r"[\x00-\x1f\x7f]", value):
             raise BadInput(f"header `{name}` cannot be sent", hint="write it as 'Name: value', on one line")
     return dict(headers)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -17,7 +17,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from serverless_lab.load.runner import LoadProgress, LoadResult, run_load, run_locustfile
+from serverless_lab.load.follower import LoadProgress
+from serverless_lab.load.runner import LoadResult, run_load, run_locustfile
 from serverless_lab.load.samples import read
 from serverless_lab.scenario import Scenario, load_scenario, parse_document
 from tests.load.server import ServerProcess

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 
 from serverless_lab import __version__
 from serverless_lab.errors import BadInput, LoadError
+from serverless_lab.load.child import RemoteWorkers
+from serverless_lab.load.follower import LoadProgress
 from serverless_lab.load.manifest import RunManifest
 from serverless_lab.load.outlet import RowsOfOthers
 from serverless_lab.load.plan import Plan, schedule_digest
 from serverless_lab.load.remote_clock import Reading, offset
-from serverless_lab.load.runner import LoadProgress, LoadResult, RemoteWorkers, run_load
+from serverless_lab.load.runner import LoadResult, run_load
 from serverless_lab.scenario import Scenario, parse_document
 from tests.conftest import free_port
 from tests.load.server import ServerProcess

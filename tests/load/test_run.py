@@ -22,8 +22,9 @@ import pytest
 
 from serverless_lab.errors import BadInput, LoadError
 from serverless_lab.load import samples
+from serverless_lab.load.follower import LoadProgress
 from serverless_lab.load.manifest import RunManifest
-from serverless_lab.load.runner import LoadProgress, LoadResult, default_processes, run_load, run_locustfile
+from serverless_lab.load.runner import LoadResult, default_processes, run_load, run_locustfile
 from serverless_lab.scenario import Scenario, parse_document
 from tests.load.server import ServerProcess
 

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from serverless_lab.emulator import control
+from serverless_lab.load.follower import LoadProgress
 from serverless_lab.load.manifest import RunManifest
-from serverless_lab.load.runner import LoadProgress, LoadResult, emulator_clock, run_load
+from serverless_lab.load.runner import LoadResult, emulator_clock, run_load
 from serverless_lab.project import Project
 from tests.emulator.conftest import Emulator
 from tests.emulator.test_sources import rest_api
