@@ -82,7 +82,7 @@ def compare(
     """
     from serverless_lab.cli.pages import check_page
     from serverless_lab.compare.folder import ComparisonFolder
-    from serverless_lab.compare.running import assemble, missing_runs, run_plan
+    from serverless_lab.compare.running import assemble, missing_runs
     from serverless_lab.compare.variants import load_variants
 
     if scenario is None:
@@ -109,7 +109,7 @@ def compare(
         if todo and not report_only:
             _confirm(bench, plan, todo, yes)
             folder.remember({"scenario": loaded.name, "variants": chosen.source, "seeds": list(plan.seeds)})
-            interrupted = _run(plan, folder, bench, run_plan, quiet=as_json)
+            interrupted = _run(plan, folder, bench, quiet=as_json)
         report = assemble(
             plan,
             folder,
@@ -269,16 +269,24 @@ def _confirm(bench: Bench, plan: Plan, todo: list[PlannedRun], yes: bool) -> Non
         confirm_change(bench.target, what, yes=yes)
 
 
-def _run(plan: Plan, folder: ComparisonFolder, bench: Bench, run_plan: Any, *, quiet: bool) -> bool:
-    """Make the missing runs; whether the user stopped that."""
+def _run(plan: Plan, folder: ComparisonFolder, bench: Bench, *, quiet: bool) -> bool:
+    """Make the missing runs; whether the user stopped that, by Ctrl-C or SIGTERM."""
+    import signal
+
     from serverless_lab.compare.execution import Interrupted
+    from serverless_lab.compare.running import run_plan
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
 
     teller = _Lines(quiet)
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         run_plan(plan, folder, bench, teller)
     except (Interrupted, KeyboardInterrupt):
         return True
     finally:
+        signal.signal(signal.SIGTERM, before)
         teller.close()
     return False
 
