@@ -26,9 +26,8 @@ BURST, STREAM = 8, 16
 # minute of real time.
 MONDAY_SPIKE = f"""
 name: monday-spike
-description: {BURST} requests at the same instant, {STREAM} in a Poisson stream, after a quiet weekend.
+description: {BURST} requests at the same instant, {STREAM} in a Poisson stream.
 seed: 1
-quiet: 62h
 client_timeout: 100s
 phases:
   - {{name: nine o'clock, start: 0s, law: burst, count: {BURST}}}
@@ -167,23 +166,6 @@ def test_the_lines_in_the_log_are_of_those_very_processes(run):
         events = logs.filter_log_events(logGroupName=group["logGroupName"], filterPattern="serverless-lab.init")
         pids += [json.loads(event["message"])["record"]["pid"] for event in events["events"]]
     assert sorted(pids) == sorted(run.starts)
-
-
-def test_the_quiet_weekend_is_stood_in_for_by_versions_that_are_gone_again(run):
-    """Time cannot be skipped here: so each function ran on a version published for the run."""
-    manifest = json.loads((run.run_folder / "manifest.json").read_text())
-    rows = {row["function"].removeprefix("lab-work-"): row for row in manifest["recycled"]}
-    assert rows["ingest-event"]["version_before"] == "1"
-    assert all(row["put_back"] for row in rows.values())
-    invocations = pd.read_parquet(run.run_folder / "invocations.parquet")
-    assert set(invocations["version"]) == {rows["ingest-event"]["version"]} == {"2"}
-    for function in (row["function"] for row in rows.values()):
-        client = run.client("lambda")
-        assert client.get_alias(FunctionName=function, Name="live")["FunctionVersion"] == "1"
-        versions = client.list_versions_by_function(FunctionName=function)["Versions"]
-        assert [version["Version"] for version in versions] == ["$LATEST", "1"]
-    assert "every function began with new environments" in run.loaded.err
-    assert not run.lab.state("recycled.json").exists()
 
 
 def test_requests_are_joined_with_the_invocations_that_served_them(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +65,9 @@ def new_environments(
         rows += [{**asdict(function), "put_back": False} for function in recycler.recycle(deployment)]
         for row in rows:
             row.pop("description_before")
+        began_ms = int(time.time() * 1000)
         yield rows
+        _wait_until_quiet(target, deployment, began_ms)
     finally:
         try:
             # Not the versions on an emulator, where work that still goes on would be cut off and never be logged.
@@ -75,6 +78,39 @@ def new_environments(
             # What the run has measured is told all the same, or what went wrong before this.
             say(f"warning: functions are still as the run changed them: {error.message}")
             say("  the next `lab load` or `lab deploy` on that target puts them back")
+
+
+QUIET_S = 4.0
+"""How long no function may have logged anything before a run counts as over. Streams and queues invoke functions after
+the last response, and one that is at work when its version is deleted would be cut off and started again (seen on
+MiniStack 1.5.33)."""
+
+QUIET_LIMIT_S = 60.0
+LOOK_S = 1.0
+
+
+def _wait_until_quiet(target: Target, deployment: Deployment, since_ms: int) -> None:
+    """Wait for what the run's requests have set going behind the API, as far as the functions' logs tell."""
+    from serverless_lab.coldstarts.sources import read_cloudwatch_logs
+
+    groups = [function.log_group for function in deployment.functions]
+    give_up = time.monotonic() + QUIET_LIMIT_S
+    events, since = -1, time.monotonic()
+    say("waiting until the functions are quiet")
+    while time.monotonic() < min(give_up, since + QUIET_S):
+        try:
+            found = read_cloudwatch_logs(
+                target.client("logs"),
+                groups,
+                since_ms,
+                int(time.time() * 1000) + 1,
+                one_stream_per_environment=False,
+            )
+        except LabError:
+            return  # whether it answers at all is told by what comes next
+        if len(found.events) != events:
+            events, since = len(found.events), time.monotonic()
+        time.sleep(LOOK_S)
 
 
 def put_back_what_is_left(project: Project, target: Target) -> None:
