@@ -6,8 +6,8 @@ A MiniStack stands behind a proxy that sees every request, and kills it at the o
 from __future__ import annotations
 
 import http.client
-import json
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
