@@ -116,6 +116,8 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Tests that a shell started in the background ignore Ctrl-C, and so would this.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def refused(self, *words: str, code: int = 1, hint: bool = True, **options: Any) -> Answer:

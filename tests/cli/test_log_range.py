@@ -12,15 +12,20 @@ from pathlib import Path
 import pytest
 
 from serverless_lab.report_line import ReportLine, render, render_start
-from tests.cli.conftest import Lab
+from tests.cli.conftest import HELLO, Lab
 from tests.coldstarts.story import request_id
 
 pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
-def loaded(deployed: Lab) -> Lab:
-    return deployed
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A deployment that has had one run and nothing else: its whole log is that run's."""
+    made = Lab(tmp_path_factory.mktemp("range"))
+    made("deploy", "--template", str(HELLO), "--json")
+    made("load", "--scenario", made.scenario(), "--request", "GET /hello", "--json")
+    yield made
+    made.end()
 
 
 @pytest.mark.parametrize("way", [[], ["--insights"]])
