@@ -57,13 +57,13 @@ def bench_process(lab: Lab) -> int | None:
 def test_a_comparison_is_stopped_goes_on_and_is_then_reported_at_once(lab: Lab) -> None:
     process = lab.start(*compare(lab))
     assert wait_until(lambda: len(runs(lab)) == 1 or process.poll() is not None, 120)
-    so_far = lab(*compare(lab, "--report", "--json")).json
-    assert [run["variant"] for run in so_far["missing"]] == ["moin"]
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words
     assert "1 of 2 runs are kept; the same command goes on" in words
     assert wait_until(lambda: bench_process(lab) is None)
+    so_far = lab(*compare(lab, "--report", "--json")).json
+    assert [run["variant"] for run in so_far["missing"]] == ["moin"]
 
     answer = lab(*compare(lab, "--json"))
     assert "1 of 2 runs are there already" in answer.err
