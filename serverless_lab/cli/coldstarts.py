@@ -12,7 +12,7 @@ from serverless_lab.cli import watch
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.log_range import LogRange, instant_ms, progress_shown, report_range
 from serverless_lab.cli.options import AsJson, Profile, Region, RunId, say, stdout_console
-from serverless_lab.cli.pages import check_page, write_pages
+from serverless_lab.cli.pages import check_page, unwritable, write_pages
 from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
 
@@ -316,7 +316,7 @@ def _write(path: Path, text: str) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def _write_parquet(path: Path, report: ColdStartReport) -> None:
@@ -327,7 +327,7 @@ def _write_parquet(path: Path, report: ColdStartReport) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_parquet(path, report.saved)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def _append(path: Path, text: str) -> None:
@@ -335,11 +335,7 @@ def _append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> BadInput:
-    return BadInput(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder you may write to")
+        raise unwritable(path, error) from error
 
 
 def _summary_file() -> Path:

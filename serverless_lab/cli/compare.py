@@ -340,6 +340,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _write_pages(report: ComparisonReport, folder: ComparisonFolder, html: Path | None) -> None:
+    from serverless_lab.cli.pages import unwritable
     from serverless_lab.project import write_text
     from serverless_lab.reporting.comparison_page import comparison_page
 
@@ -349,9 +350,7 @@ def _write_pages(report: ComparisonReport, folder: ComparisonFolder, html: Path 
         try:
             write_text(html, page)
         except OSError as error:
-            raise BadInput(
-                f"{html} cannot be written: {error.strerror}", hint="name a file in a folder you may write to"
-            ) from error
+            raise unwritable(html, error) from error
     say(f"HTML page: {html or folder.page}")
 
 

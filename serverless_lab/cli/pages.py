@@ -32,6 +32,11 @@ def check_page(path: Path) -> None:
         raise BadInput(f"--html: there is no folder {path.parent}", hint=f"make it first: mkdir -p {path.parent}")
 
 
+def unwritable(path: Path, error: OSError) -> BadInput:
+    """The error of a file that the user asked for and that could not be written."""
+    return BadInput(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder you may write to")
+
+
 def write_pages(
     report: ColdStartReport, judgement: Judgement | None, *, run_folder: Path | None = None, to: Path | None = None
 ) -> None:
@@ -47,9 +52,7 @@ def write_pages(
         try:
             write_text(to, text)
         except OSError as error:
-            raise BadInput(
-                f"{to} cannot be written: {error.strerror}", hint="name a file in a folder you may write to"
-            ) from error
+            raise unwritable(to, error) from error
         say(f"HTML report: {to}")
     if run_folder is not None:
         page = run_folder / PAGE_FILE
