@@ -182,15 +182,15 @@ class ExecutionEnvironment:
         failure: Failure | None = None
         begun_ms = 0.0
         if not repeat_init and self._ready_for_next():
-            assert self._process is not None
-            meter.begin(self._process.pid, uncounted=self._process.measuring_thread)
-            meter.hear(None, self._process.take_samples(), None)
+            self._begin_invoke(meter)
         else:
             self._drop_process()
             events += self._platform_events(0, self._init_start("invoke"))
             failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
             events += self._output_events(0, begun_ms)
             events += self._platform_events(begun_ms, *self._init_end("invoke", begun_ms, failure))
+            if failure is None:
+                self._begin_invoke(meter, begun_ms)
         start = StartLine(request.request_id, self.function.version, request.function_arn)
         start_events = self._platform_events(begun_ms, start)
         self._write_log([*events, *start_events])
@@ -217,6 +217,13 @@ class ExecutionEnvironment:
         return math.ceil(self._peak_memory_bytes / (1024 * 1024))
 
     # Phases ----------------------------------------------------------------------------------------------------
+
+    def _begin_invoke(self, meter: Meter, begun_ms: float = 0.0) -> None:
+        """From here on the handler is measured: at its own speed, not at that of the init before it."""
+        process = self._process
+        assert process is not None
+        meter.begin(process.pid, uncounted=process.measuring_thread, settled_ms=begun_ms)
+        meter.hear(None, process.take_samples(), None)
 
     def _start_runtime(self, limit_ms: float, request_id: str | None) -> tuple[Failure | None, float]:
         """Start a runtime process and wait until it asks for its first event: (what failed, after how many ms)."""

@@ -42,10 +42,13 @@ class Meter(Protocol):
 
     start_ms: float
 
-    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
+    def begin(
+        self, pid: int, born_ns: int | None = None, uncounted: int | None = None, settled_ms: float = 0.0
+    ) -> None:
         """Measure process `pid`: from now, or from its very start at `born_ns` of `time.monotonic_ns`.
 
-        Its thread `uncounted` is no part of it.
+        Its thread `uncounted` is no part of it. The job has taken `settled_ms` already, and no later knowledge of the
+        CPU's speed changes that.
         """
 
     def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
@@ -90,11 +93,15 @@ class WallMeter:
     def __init__(self, start_ms: float, strain: Strain | None = None) -> None:
         self.start_ms = start_ms
         self._began_ns = time.monotonic_ns()
+        self._settled_ms = 0.0
         self._strain = strain
         self._account: Account | None = None
         self._base: Usage | None = None
 
-    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
+    def begin(
+        self, pid: int, born_ns: int | None = None, uncounted: int | None = None, settled_ms: float = 0.0
+    ) -> None:
+        self._settled_ms = settled_ms
         self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
         self._account = Account(pid, uncounted)
         self._base = Usage(0, 0) if born_ns is not None else self._account.read()
@@ -108,10 +115,10 @@ class WallMeter:
         if self._strain is not None and found is not None and self._base is not None:
             self._strain.add(elapsed_ms, (found.run_delay_ns - self._base.run_delay_ns) / 1e6)
             self._account = None
-        return elapsed_ms
+        return self._settled_ms + elapsed_ms
 
     def surely_ms(self) -> float:
-        return (time.monotonic_ns() - self._began_ns) / 1e6
+        return self._settled_ms + (time.monotonic_ns() - self._began_ns) / 1e6
 
     def patience_ns(self, limit_ms: float) -> int:
         return max(0, int((limit_ms - self.surely_ms()) * 1e6))
@@ -144,6 +151,7 @@ class VirtualMeter:
         self._window_ns = self._began_ns
         self._parallel_ns = 0
         self._cut_ns = 0
+        self._settled_ms = 0.0
         self._modelled_ms = 0.0
         self._open: dict[int, float] = {}
         self._opened_ns = 0
@@ -156,7 +164,9 @@ class VirtualMeter:
         self._looked_cpu_ns = 0
         self._read_ns = 0
 
-    def begin(self, pid: int, born_ns: int | None = None, uncounted: int | None = None) -> None:
+    def begin(
+        self, pid: int, born_ns: int | None = None, uncounted: int | None = None, settled_ms: float = 0.0
+    ) -> None:
         with self._lock:
             self._account = Account(pid, uncounted)
             read = None if born_ns is not None else self._account.read(lanes=self._vcpus > 1)
@@ -164,8 +174,11 @@ class VirtualMeter:
             self._parallel_ns, self._window_ns = 0, time.monotonic_ns()
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
             self._samples, self._boot_ns = [], None
+            self._factor = self._cpu_factor * self._speed.scale()
             self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
             self._read_ns = 0
+            self._settled_ms, self._modelled_ms, self._cut_ns = settled_ms, 0.0, 0
+            self._opened_ns = time.monotonic_ns()
 
     def hear(self, boot_ns: int | None, samples: Sequence[Sample], uncounted: int | None) -> None:
         with self._lock:
@@ -180,7 +193,7 @@ class VirtualMeter:
     def elapsed_ms(self, at_ns: int) -> float:
         with self._lock:
             if self._account is None:
-                return 0.0
+                return self._settled_ms
             self._read()
             if not tells_run_delay():
                 return self._surely_ms(1.0)
@@ -189,7 +202,7 @@ class VirtualMeter:
             # While its uncounted thread computes, a Python program waits for the interpreter's lock.
             cut_ns += self._last.uncounted_ns - self._base.uncounted_ns
             blocked_ns = max(0, at_ns - self._began_ns - self._cpu_ns() - delay_ns - cut_ns)
-            return (self._serial_ns() * self._factor + blocked_ns) / 1e6 + self._modelled_ms
+            return self._settled_ms + (self._serial_ns() * self._factor + blocked_ns) / 1e6 + self._modelled_ms
 
     def surely_ms(self) -> float:
         """CPU time used so far, and the time it was seen asleep.
@@ -212,7 +225,8 @@ class VirtualMeter:
             return self._asleep_since_ns is not None and time.monotonic_ns() - self._asleep_since_ns > BLOCKED_AFTER_NS
 
     def _surely_ms(self, share: float) -> float:
-        return (self._serial_ns() * self._factor * share + self._asleep_ns) / 1e6 + self._modelled_ms
+        spent_ms = (self._serial_ns() * self._factor * share + self._asleep_ns) / 1e6
+        return self._settled_ms + spent_ms + self._modelled_ms
 
     def _look(self) -> None:
         """Note whether the process sleeps, and for how long it has since the last look."""

@@ -12,7 +12,7 @@ import pytest
 
 from serverless_lab.emulator import meter as meter_module
 from serverless_lab.emulator.meter import Strain, VirtualMeter, WallMeter
-from serverless_lab.emulator.speed import Speedometer
+from serverless_lab.emulator.speed import Reference, Sample, Speedometer
 from serverless_lab.emulator.usage import Account, usage
 
 pytestmark = [pytest.mark.process, pytest.mark.alone]
@@ -90,6 +90,26 @@ def test_the_time_an_emulated_service_takes_is_replaced_by_awss():
                 pass
         after_ns = time.monotonic_ns()
         assert 18.0 <= meter.elapsed_ms(after_ns) < 18.0 + 20.0
+
+
+def test_what_a_job_took_before_it_went_on_to_other_work_stays_as_it_was():
+    """A repeated init is followed by the handler in one job: the CPU's speed for one does not change the other."""
+    reference = Reference(boot=40_000_000, sample=Sample(1_000_000, 1_000_000, 1_000_000))
+    with process(f"print('ready', flush=True){BURN.format(0.1)}\nimport time; time.sleep(100)") as running:
+        meter = VirtualMeter(0.0, 1.0, Speedometer(reference))
+        meter.begin(running.pid, time.monotonic_ns())
+        meter.hear(
+            20_000_000, [Sample(250_000, 250_000, 4_000_000)], None
+        )  # init counts twice and more, loops a quarter
+        while (init_ms := meter.elapsed_ms(time.monotonic_ns())) < 100:
+            pass
+        meter.begin(running.pid, settled_ms=init_ms)
+        meter.hear(None, [], None)
+        passed_ms = [meter.elapsed_ms(time.monotonic_ns()) for _ in range(100)]
+        assert min(passed_ms) >= init_ms
+        with meter.service(18.0):
+            assert init_ms <= meter.surely_ms()
+        assert meter.elapsed_ms(time.monotonic_ns()) >= init_ms + 18.0
 
 
 def test_a_job_that_is_held_up_by_a_busy_host_is_not_taken_to_sleep():
