@@ -98,7 +98,7 @@ def compare(
         chosen = chosen.only(only)
     folder = ComparisonFolder(project, loaded.name)
     name = target_name or "local"
-    stack = _stack(project, template, loaded.name)
+    stack = _stack(project, template, loaded.name, name)
     bench = _bench(project, folder, stack, name, region, profile, force)
     plan = _plan(chosen, loaded, stack, bench, repeat, seed, sensitivity)
     month_of, traffic = _money(region, requests_per_month, peaks_per_month, prices)
@@ -139,15 +139,16 @@ def _scenario(project: Project, name: str, request: str | None) -> Scenario:
     return loaded if request is None else with_request(loaded, request)
 
 
-def _stack(project: Project, template: Path | None, scenario: str) -> StackPlan:
+def _stack(project: Project, template: Path | None, scenario: str, target_name: str) -> StackPlan:
     from serverless_lab.cli.context import STACK_NAME_MAX
     from serverless_lab.cli.deploy import chosen_template
     from serverless_lab.compare.execution import StackPlan
     from serverless_lab.deploy.assembly import template_in
+    from serverless_lab.deploy.parameters import host_parameters
 
     name = f"lab-compare-{scenario.replace('.', '-').replace('_', '-')}"[:STACK_NAME_MAX].rstrip("-")
     path = template_in(template, None) if template else chosen_template(project, project.deployment_or_none())
-    return StackPlan(path, name, project.build)
+    return StackPlan(path, name, project.build, host_parameters(path, target_name))
 
 
 def _bench(

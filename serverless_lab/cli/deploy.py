@@ -101,6 +101,7 @@ def run_deploy(
     from serverless_lab.cli.context import default_stack_name, open_target
     from serverless_lab.deploy.assembly import template_in
     from serverless_lab.deploy.inventory import describe_deployment
+    from serverless_lab.deploy.parameters import host_parameters
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.deploy.stack import deploy_stack
     from serverless_lab.deploy.template import read_template
@@ -113,6 +114,7 @@ def run_deploy(
     path = template_in(template, stack) if template else chosen_template(project, last)
     stack_name = stack or (last.stack_name if last else default_stack_name(project))
     # Looked at before anything is started: a mistake in the template leaves nothing behind.
+    parameters = {**host_parameters(path, name), **parameters}
     checked = read_template(path)
     checked.artifacts(checked.parameter_values(parameters))
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)

@@ -126,18 +126,32 @@ def _runtimes() -> Iterator[Finding]:
     except LabError as error:
         yield Finding("local", "runtimes", BAD, error.message, error.hint)
         return
-    told = [f"{name} ({interpreter.version_text()})" for name, interpreter in here.items()]
+    told = [
+        f"{name} ({interpreter.version_text()}{'' if interpreter.is_optimized else ', not optimised'})"
+        for name, interpreter in here.items()
+    ]
     missing = [name for name in ("python3.11", "python3.12", "python3.13") if name not in here]
     hints = []
     if missing:
         hints.append(
             f"functions of {', '.join(missing)} run on another version: install it, or name it in "
-            + ", ".join(f"LAB_{name.upper().replace('.', '_')}" for name in missing)
+            + ", ".join(map(_variable, missing))
+        )
+    slow = [name for name, interpreter in here.items() if not interpreter.is_optimized]
+    if slow:
+        hints.append(
+            f"inits of {', '.join(slow)} take about half as long again as in an optimised build, as AWS's are: "
+            f"`uv python install` one, or name a distribution's in {_variable(slow[-1])}"
         )
     if not any(name.startswith("nodejs") for name in here):
         hints.append("Node.js functions do not run: install node, or name it in LAB_NODE")
     state = DOUBTFUL if hints else GOOD
     yield Finding("local", "runtimes", state, ", ".join([*told, "provided.al2023"]), "; ".join(hints) or None)
+
+
+def _variable(runtime: str) -> str:
+    """What names the interpreter of a Python runtime: `python3.12` -> `LAB_PYTHON_3_12`."""
+    return runtime.upper().replace("PYTHON", "LAB_PYTHON_").replace(".", "_")
 
 
 def _private_tmp() -> Finding:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,6 +61,8 @@ class StackPlan:
     template: Path
     stack_name: str
     build_directory: Path
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Those of the template that no variant gives."""
 
 
 class LocalBench:
@@ -173,7 +175,7 @@ def _deploy(target: Target, stack: StackPlan, parameters: Mapping[str, str], on_
         target,
         template_path=stack.template,
         stack_name=stack.stack_name,
-        parameters=parameters,
+        parameters={**stack.parameters, **parameters},
         build_directory=stack.build_directory,
         on_step=on_step,
     )
@@ -298,11 +300,11 @@ def code_digests(stack: StackPlan) -> Callable[[Mapping[str, str]], str]:
 
     def digest(parameters: Mapping[str, str]) -> str:
         found = {}
-        for artifact in template.artifacts(template.parameter_values(parameters)):
+        for artifact in template.artifacts(template.parameter_values({**stack.parameters, **parameters})):
             if artifact not in known:
                 known[artifact] = package(artifact, stack.build_directory).digest
             found[artifact.logical_id] = known[artifact]
-        return digest_of({"template": text, "artifacts": found})
+        return digest_of({"template": text, "artifacts": found, "parameters": dict(stack.parameters)})
 
     return digest
 

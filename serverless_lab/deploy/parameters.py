@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from serverless_lab.deploy.intrinsics import as_text
+from serverless_lab.project import bundled
+
+
+def host_parameters(template: Path, target: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the bundled template's parameters are on this host, where they are not given: on AWS their defaults are."""
+    if target != "local" or template.resolve() != bundled("handlers", "template.yaml").resolve():
+        return {}
+    from serverless_lab.emulator.runtimes import bundled_python
+
+    runtime = bundled_python(environment)
+    return {} if runtime is None else {"PythonRuntime": runtime}
 
 
 def parameter_problem(declared: Mapping[str, Any], value: str) -> str | None:

@@ -173,8 +173,9 @@ class VirtualMeter:
             self._base = self._last = self._window = read or Usage(0, 0)
             self._parallel_ns, self._window_ns = 0, time.monotonic_ns()
             self._began_ns = time.monotonic_ns() if born_ns is None else born_ns
-            self._samples, self._boot_ns = [], None
-            self._factor = self._cpu_factor * self._speed.scale()
+            if self._samples or self._boot_ns is not None:
+                self._samples, self._boot_ns = [], None
+                self._factor = self._cpu_factor * self._speed.scale()
             self._looked_ns, self._looked_asleep, self._asleep_ns, self._asleep_since_ns = 0, False, 0, None
             self._read_ns = 0
             self._settled_ms, self._modelled_ms, self._cut_ns = settled_ms, 0.0, 0

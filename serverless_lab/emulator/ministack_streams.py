@@ -45,6 +45,8 @@ class StreamReader:
         self._lanes: list[Lane] = []
         self._positions: list[int] = []
         """Of each lane: the first record it has not taken, or passed over as somebody else's."""
+        self._sizes: dict[str, int] = {}
+        """By sequence number, of the records looked at and not taken yet: in bytes, as JSON."""
 
     def look(self, now_ms: float) -> None:
         if self._table() is None or not is_alive(self._mapping):
@@ -87,6 +89,8 @@ class StreamReader:
             step = lane.next(available, config, now_ms)
             if step.taken:
                 self._positions[number] = places[step.taken - 1] + 1
+                for record in available[: step.taken]:
+                    self._sizes.pop(record.sequence_number, None)
             if step.discarded is not None:
                 self._give_up(step.discarded, config, now_ms)
             if step.batch is not None:
@@ -104,6 +108,8 @@ class StreamReader:
 
         table = self._table()
         start = max(self._positions[number], dynamodb.stream_start_position(table))
+        if start > self._positions[number]:
+            self._sizes.clear()  # records have left the stream untaken
         look_ahead = LOOK_AHEAD if len(self._lanes) > 1 or self._mapping.get("FilterCriteria") else config.batch_size
         events = dynamodb.stream_records_since(table, start, look_ahead)
         mine = [
@@ -119,14 +125,11 @@ class StreamReader:
         for place, event in mine:
             if id(event) in kept:
                 created_s = float(event["dynamodb"]["ApproximateCreationDateTime"])
-                records.append(
-                    StreamRecord(
-                        event["dynamodb"]["SequenceNumber"],
-                        now_ms - (now_s - created_s) * 1000,
-                        event,
-                        len(json.dumps(event)),
-                    )
-                )
+                sequence_number = event["dynamodb"]["SequenceNumber"]
+                size = self._sizes.get(sequence_number)
+                if size is None:
+                    size = self._sizes[sequence_number] = len(json.dumps(event))
+                records.append(StreamRecord(sequence_number, now_ms - (now_s - created_s) * 1000, event, size))
                 places.append(place)
                 if len(records) > config.batch_size:
                     break

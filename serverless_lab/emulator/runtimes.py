@@ -15,8 +15,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -35,6 +36,9 @@ HOST_VARIABLE = re.compile(
 """What says where interpreters are and how packages are fetched: the emulator needs it, functions must not see it."""
 
 OWN_MINOR = sys.version_info.minor
+
+MANAGED_MINORS = (11, 12, 13)
+"""Of the Python runtimes of Lambda, those that the bundled stack is for."""
 
 
 class Family(Enum):
@@ -83,10 +87,15 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A program of this host and its version: (3, 12, 1)."""
+    """A program of this host and its version: (3, 12, 1).
+
+    `is_optimized` as the runtimes of AWS and of distributions are. A Python compiled without, which is what pyenv does
+    unless told otherwise, takes half as long again for an init.
+    """
 
     path: Path
     version: tuple[int, ...]
+    is_optimized: bool = True
 
     def version_text(self) -> str:
         return ".".join(map(str, self.version))
@@ -94,11 +103,19 @@ class Interpreter:
 
 def own_python() -> Interpreter:
     """The interpreter lab runs on, without lab's virtual environment."""
-    return Interpreter(Path(os.path.realpath(sys.executable)), tuple(sys.version_info[:3]))
+    optimized = _is_optimized(sys.base_prefix, str(sysconfig.get_config_var("CONFIG_ARGS")))
+    return Interpreter(Path(os.path.realpath(sys.executable)), tuple(sys.version_info[:3]), optimized)
+
+
+def _is_optimized(prefix: str, configured: str) -> bool:
+    """Distributions let the compiler use a profile in ways of their own, and do not tell."""
+    return prefix == "/usr" or "--enable-optimizations" in configured
 
 
 def find_python(minor: int, environment: Mapping[str, str] = os.environ) -> Interpreter | None:
     """A CPython 3.`minor` of this host: named by LAB_PYTHON_3_<minor>, lab's own, on the PATH, pyenv's or uv's.
+
+    An optimized one goes before the others.
 
     Raises:
         EmulatorError: LAB_PYTHON_3_<minor> names something else.
@@ -111,8 +128,27 @@ def find_python(minor: int, environment: Mapping[str, str] = os.environ) -> Inte
             what = f"Python {found.version_text()}" if found else "no CPython"
             raise EmulatorError(f"{name} is `{named}`, which is {what}", hint=f"let it name a python3.{minor}")
         return found
-    if minor == OWN_MINOR:
-        return own_python()
+    found = own_python() if minor == OWN_MINOR else None
+    if found is not None and found.is_optimized:
+        return found
+    for candidate in _pythons(minor, environment):
+        if candidate.is_optimized:
+            return candidate
+        found = found or candidate
+    return found
+
+
+def bundled_python(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The managed runtime that this host can run most like AWS does: the newest with an optimized Python.
+
+    Of hosts that have none, the newest there is; None without any.
+    """
+    found = {minor: find_python(minor, environment) for minor in MANAGED_MINORS}
+    here = [(python.is_optimized, minor) for minor, python in found.items() if python is not None]
+    return f"python3.{max(here)[1]}" if here else None
+
+
+def _pythons(minor: int, environment: Mapping[str, str]) -> Iterator[Interpreter]:
     home = Path(environment.get("HOME") or Path.home())
     program = f"python3.{minor}"
     pyenv = Path(environment.get("PYENV_ROOT") or home / ".pyenv")
@@ -127,8 +163,7 @@ def find_python(minor: int, environment: Mapping[str, str] = os.environ) -> Inte
     for candidate in candidates:
         found = _python_at(candidate) if candidate.is_file() else None
         if found is not None and found.version[:2] == (3, minor):
-            return found
-    return None
+            yield found
 
 
 def find_node(environment: Mapping[str, str] = os.environ) -> Interpreter | None:
@@ -170,13 +205,14 @@ def _newest_first(folder: Path) -> tuple[int, ...]:
 def _python_at(path: Path) -> Interpreter | None:
     """What `path` is; None when it is no CPython, or a shim for a version that is not chosen here."""
     ask = (
-        "import os, sys; v = sys.version_info; print(sys.implementation.name, v[0], v[1], v[2],"
-        " os.path.realpath(sys.executable), sep='\\n')"
+        "import os, sys, sysconfig; v = sys.version_info; print(sys.implementation.name, v[0], v[1], v[2],"
+        " os.path.realpath(sys.executable), sys.base_prefix, sysconfig.get_config_var('CONFIG_ARGS'), sep='\\n')"
     )
     lines = (_output([str(path), "-I", "-S", "-c", ask]) or "").split("\n")
-    if len(lines) != 5 or lines[0] != "cpython":
+    if len(lines) != 7 or lines[0] != "cpython":
         return None
-    return Interpreter(Path(lines[4]), (int(lines[1]), int(lines[2]), int(lines[3])))
+    optimized = _is_optimized(lines[5], lines[6])
+    return Interpreter(Path(lines[4]), (int(lines[1]), int(lines[2]), int(lines[3])), optimized)
 
 
 def _output(command: list[str]) -> str | None:
@@ -250,7 +286,12 @@ class Runtimes:
                     f"this host has no Python 3.{minor}, so {identifier} runs on {own.version_text()}: install one,"
                     f" or name it in LAB_PYTHON_3_{minor}"
                 )
-            elif python != own:
+            elif not python.is_optimized:
+                note = (
+                    f"{identifier} runs on {python.path}, which was built without --enable-optimizations: an init takes"
+                    f" about half as long again. LAB_PYTHON_3_{minor} names another"
+                )
+            if python is not None and python != own:
                 directory = runtime_directory.prepare_for(python, tell=self._tell, environment=self._environment)
                 if self._virtual:
                     scaling = runtime_directory.scaling(directory, python.path)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from serverless_lab.cli import doctor
 from serverless_lab.cli.memory import available_mb
+from serverless_lab.emulator import runtimes
+from serverless_lab.emulator.runtimes import Interpreter, own_python
 from tests.cli.conftest import Answer, Lab
 from tests.conftest import free_port
 
@@ -33,6 +37,18 @@ def test_the_embedded_target_is_usable_here_and_the_emulator_is_seen(lab: Lab) -
     lab("up", "--json")
     assert "runs on 127.0.0.1:" in lab("doctor").out
     assert "free" in lab("doctor").out
+
+
+def test_what_keeps_functions_from_running_as_on_aws_is_told_with_the_variable_that_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Interpreter(Path("/opt/python3.12"), (3, 12, 1), is_optimized=False)
+    monkeypatch.setattr(runtimes, "available", lambda environment: {"python3.11": own_python(), "python3.12": plain})
+    (found,) = doctor._runtimes()
+    assert "python3.12 (3.12.1, not optimised)" in found.text
+    assert found.hint is not None
+    assert "functions of python3.13 run on another version: install it, or name it in LAB_PYTHON_3_13" in found.hint
+    assert re.search(r"inits of (python3\.11, )?python3\.12 take .* LAB_PYTHON_3_12", found.hint)
 
 
 def test_a_localstack_that_does_not_answer_is_unusable_and_the_address_is_told(lab: Lab) -> None:

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from serverless_lab.deploy.parameters import host_parameters
+from serverless_lab.deploy.template import read_template
 from serverless_lab.emulator import runtime_directory, runtimes
-from serverless_lab.emulator.runtimes import Family, Interpreter, Runtimes, find_node, find_python
+from serverless_lab.emulator.runtimes import Family, Interpreter, Runtimes, bundled_python, find_node, find_python
 from serverless_lab.errors import EmulatorError
+from serverless_lab.project import bundled
+from tests.conftest import SAMPLES
 
 NOWHERE = {"PATH": "/nonexistent", "HOME": "/nonexistent"}
 
@@ -21,9 +25,9 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def a_python(path: Path, version: str) -> Path:
-    """Something that answers as a CPython of that version does."""
-    lines = "\n".join(["cpython", *version.split("."), str(path)])
+def a_python(path: Path, version: str, configured: str = "'--enable-optimizations'") -> Path:
+    """Something that answers as a CPython of that version does, built as `configured`."""
+    lines = "\n".join(["cpython", *version.split("."), str(path), "/opt", configured.replace("'", "")])
     return script(path, f"printf '%s' '{lines}'")
 
 
@@ -52,6 +56,59 @@ def test_an_interpreter_is_found_by_its_variable_on_the_path_in_pyenv_and_in_uv(
     assert at() == pyenv, "the newest of pyenv's"
     assert at(HOME="/nonexistent", XDG_DATA_HOME=str(tmp_path / "data")) == uv
     assert at(HOME="/nonexistent") is None
+
+
+def test_an_optimized_build_goes_before_one_that_is_found_earlier(tmp_path: Path):
+    """AWS's are optimized, and one that is not makes every init longer."""
+    minor = sys.version_info.minor + 1
+    plain = a_python(tmp_path / "bin" / f"python3.{minor}", f"3.{minor}.9", configured="--enable-shared")
+    path = {**NOWHERE, "HOME": str(tmp_path), "PATH": str(plain.parent)}
+    found = find_python(minor, path)
+    assert found is not None and (found.path, found.is_optimized) == (plain, False)
+    fast = a_python(tmp_path / ".pyenv" / "versions" / f"3.{minor}.1" / "bin" / f"python3.{minor}", f"3.{minor}.1")
+    found = find_python(minor, path)
+    assert found is not None and (found.path, found.is_optimized) == (fast, True)
+    named = {**path, f"LAB_PYTHON_3_{minor}": str(plain)}
+    found = find_python(minor, named)
+    assert found is not None and found.path == plain, "what the user names is taken"
+
+
+def test_the_bundled_stack_runs_on_the_newest_optimized_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtimes, "OWN_MINOR", 10)
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    folder = tmp_path / "bin"
+    path = {**NOWHERE, "PATH": str(folder)}
+    assert bundled_python(path) is None
+    a_python(folder / "python3.13", "3.13.1", configured="--enable-shared")
+    a_python(folder / "python3.12", "3.12.1", configured="--enable-shared")
+    assert bundled_python(path) == "python3.13", "without any, the newest"
+    a_python(folder / "python3.11", "3.11.1")
+    assert bundled_python(path) == "python3.11"
+    a_python(folder / "python3.12", "3.12.1")
+    assert bundled_python(path) == "python3.12"
+
+
+def test_the_bundled_template_has_the_hosts_python_on_the_embedded_target_alone(tmp_path: Path):
+    a_python(tmp_path / "python3.13", "3.13.1")
+    here = {**NOWHERE, "PATH": str(tmp_path), "LAB_PYTHON_3_11": str(a_python(tmp_path / "eleven", "3.11.1"))}
+    ours = bundled("handlers", "template.yaml")
+    assert host_parameters(ours, "local", here) == {"PythonRuntime": "python3.13"}
+    assert host_parameters(ours, "aws", here) == {}
+    assert host_parameters(SAMPLES / "hello" / "template.yaml", "local", here) == {}
+    template = read_template(ours)
+    assert set(template.parameters["PythonRuntime"]["AllowedValues"]) == {
+        f"python3.{minor}" for minor in runtimes.MANAGED_MINORS
+    }
+
+
+def test_a_runtime_without_optimization_says_what_it_does_to_inits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    minor = sys.version_info.minor + 1
+    plain = a_python(tmp_path / "bin" / f"python3.{minor}", f"3.{minor}.1", configured="--enable-shared")
+    monkeypatch.setattr(runtime_directory, "prepare_for", lambda python, **_: tmp_path)
+    found = Runtimes(virtual=False, environment={**NOWHERE, "PATH": str(plain.parent)}).get(f"python3.{minor}")
+    assert found.executable == plain
+    assert f"runs on {plain}, which was built without --enable-optimizations" in found.note
+    assert f"LAB_PYTHON_3_{minor}" in found.note
 
 
 def test_a_shim_that_fails_and_another_version_are_passed_over(tmp_path: Path):
