@@ -164,7 +164,7 @@ def test_a_requests_environment_is_the_log_stream_it_was_logged_in(runs: dict[st
 def test_eager_init_takes_longer_than_lazy_init(runs: dict[str, Run]) -> None:
     """The template parameter reached the function: it is other code that runs at init."""
     medians = {style: run.report["total"]["init_ms"]["p50"] for style, run in runs.items()}
-    assert medians["eager"] > 1.25 * medians["lazy"]
+    assert medians["eager"] > 1.15 * medians["lazy"]
     assert runs["eager"].deployment["parameters"]["InitStyle"] == "eager"
 
 

@@ -172,6 +172,7 @@ def report(
             raise typer.BadParameter("name one --function with files: the one that they do not name")
         from serverless_lab.coldstarts.file_reports import report_files
 
+        _refuse_runs(paths)
         found = report_files(
             paths,
             format=log_format,
@@ -225,6 +226,15 @@ def schema(as_json: AsJson = False) -> None:
     """
     text = (Path(__file__).parent.parent / "coldstarts" / "report.schema.json").read_text(encoding="utf-8")
     typer.echo(text, nl=False)
+
+
+def _refuse_runs(paths: list[Path]) -> None:
+    """A run's folder has no log, but what lab made of it."""
+    from serverless_lab.coldstarts.runs import MANIFEST_FILE, REQUESTS_FILE
+
+    for path in paths:
+        if (path / MANIFEST_FILE).is_file() and (path / REQUESTS_FILE).is_file():
+            raise BadInput(f"{path} is the folder of a run, not a log", hint=f"its report: --run {path.resolve().name}")
 
 
 def _run_report(

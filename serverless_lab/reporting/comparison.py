@@ -34,9 +34,10 @@ LEGEND = (
 
 _GROUPS = (
     ("Users", (COLD_RATE, "init_ms_p50", "init_plus_first_ms_p50", OVER_TIMEOUT)),
-    ("Latency and bill", ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", ENVIRONMENTS, COST)),
+    ("Latency", ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99")),
+    ("Environments and bill", (ENVIRONMENTS, COST)),
 )
-"""Two tables of one width: all columns in one would be read by nobody."""
+"""A table each: all columns in one would be read by nobody."""
 
 
 def context(report: ComparisonReport) -> str:
@@ -59,7 +60,7 @@ def traffic_text(report: ComparisonReport) -> str | None:
 
 
 def value_cells(report: ComparisonReport) -> list[Cells]:
-    """Every measure of every variant, with its interval: the measures of users, then of the clock and the bill."""
+    """Every measure of every variant, with its interval: cold starts, then latency, then the bill."""
     shown = shown_measures(report)
     found = []
     for _, keys in _GROUPS:

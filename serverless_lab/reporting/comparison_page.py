@@ -84,7 +84,7 @@ def _verdicts(report: ComparisonReport) -> list[Part]:
 
 
 def _values(report: ComparisonReport) -> list[Part]:
-    captions = ("Cold starts", "Latency, environments and cost")
+    captions = ("Cold starts", "Latency", "Environments and cost")
     parts: list[Part] = [
         Table(caption, cells) for caption, cells in zip(captions, comparison.value_cells(report), strict=True)
     ]

@@ -131,6 +131,9 @@ def test_a_runs_page_is_in_its_folder_and_where_it_was_asked_for(deployed: Lab, 
     assert page["total"] == answer.json["total"]
     again = deployed("coldstarts", "report")
     assert again.err.splitlines()[-1] == f"HTML report: {in_folder}"
+    refused = deployed.refused("coldstarts", "report", str(in_folder.parent))
+    assert refused.error == f"error: {in_folder.parent} is the folder of a run, not a log"
+    assert refused.hint == f"hint: its report: --run {answer.json['run_id']}"
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
