@@ -123,8 +123,9 @@ def _cost(baseline: VariantResult, result: VariantResult) -> Iterator[str]:
         if month.standing != month.standing_all_month:
             always = f"; all month it would be {usd(float(month.standing_all_month))}"
         because = f": {usd(float(month.standing))} for provisioned concurrency, {hours:g} hours of the month{always}"
-    if abs(change) < 0.005:
-        yield f"The bill stays at {usd(now)} a month."
+    same = COST in result.differences and result.differences[COST].verdict == SAME
+    if same or abs(change) < 0.005:
+        yield f"The bill stays as it is ({usd(before)} -> {usd(now)} a month){because}."
     else:
         verb = "more" if change > 0 else "less"
         yield f"It costs {usd(abs(change))} a month {verb} ({usd(before)} -> {usd(now)}){because}."
