@@ -277,6 +277,11 @@ def read_json(chunks: Iterable[str], where: Where) -> Iterator[LogEvent | Unread
     yield from lines.finish()
 
 
+def read_value(value: dict[str, Any], where: Where, line_number: int) -> Iterator[LogEvent | Unreadable]:
+    """The same of one object, which begins in line `line_number`."""
+    yield from _Value(value, where, line_number).read()
+
+
 # What is left of a value that could not be read is not text of a log.
 _FRAGMENTS = ('"', "}", "]", ":")
 

@@ -9,9 +9,11 @@ The layout is that of an export to S3: `<function>/<task id>/<stream>/000000`.
 
 from __future__ import annotations
 
+import heapq
 import json
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,41 +205,42 @@ def stream_folder(function: str, stream: int) -> str:
 def write_json_lines(log: Log, folder: Path) -> int:
     """The events of a log as FilterLogEvents gives them, one a line, a file for each function; returns the bytes.
 
-    Each file has its function's streams one after the other.
+    Each file has the events of all streams by time, as the API answers.
     """
     size = 0
     for function in FUNCTIONS:
         path = folder / function / TASK_ID / "events.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
+        event_id = 38_700_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
+        streams = sorted((log.folder / function / TASK_ID).iterdir())
         with path.open("w", encoding="utf-8") as file:
-            for stream in sorted((log.folder / function / TASK_ID).iterdir()):
-                name = stream.name.replace("-", "/", 3)
-                event_id = 38_700_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
-                head = f'{{"logStreamName":{json.dumps(name)},"timestamp":'
-                events = _events(stream / "000000")
-                for message, ms in events:
-                    event_id += 1
-                    file.write(
-                        f'{head}{ms},"message":{json.dumps(message)},"ingestionTime":{ms + 900},'
-                        f'"eventId":"{event_id}"}}\n'
-                    )
+            for ms, message, name in heapq.merge(*map(_events, streams), key=lambda event: event[0]):
+                event_id += 1
+                file.write(
+                    f'{{"logStreamName":"{name}","timestamp":{ms},"message":{json.dumps(message)},'
+                    f'"ingestionTime":{ms + 900},"eventId":"{event_id}"}}\n'
+                )
         size += path.stat().st_size
     return size
 
 
-def _events(path: Path) -> list[tuple[str, int]]:
-    """(message, epoch ms) of each event; a line without a time goes on with the one before."""
-    found: list[list] = []
-    midnight = BEGIN_MS
-    for line in path.read_text().splitlines(keepends=True):
-        if line[10:11] == "T" and line[23:25] == "Z ":
-            hours, minutes, seconds = int(line[11:13]), int(line[14:16]), int(line[17:19])
-            days = int(line[8:10]) - 1
-            ms = midnight + (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + int(line[20:23])
-            found.append([line[25:], ms])
-        else:
-            found[-1][0] += line
-    return [(message, ms) for message, ms in found]
+def _events(stream: Path) -> Iterator[tuple[int, str, str]]:
+    """(epoch ms, message, log stream) of each event; a line without a time goes on with the one before."""
+    name = stream.name.replace("-", "/", 3)
+    ms, message = 0, ""
+    with (stream / "000000").open(encoding="utf-8") as file:
+        for line in file:
+            if line[10:11] == "T" and line[23:25] == "Z ":
+                if message:
+                    yield ms, message, name
+                hours, minutes, seconds = int(line[11:13]), int(line[14:16]), int(line[17:19])
+                days = int(line[8:10]) - 1
+                ms = BEGIN_MS + (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + int(line[20:23])
+                message = line[25:]
+            else:
+                message += line
+    if message:
+        yield ms, message, name
 
 
 def _codes(kinds: list[str]) -> tuple[np.ndarray, list[str]]:

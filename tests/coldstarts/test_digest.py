@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from datetime import UTC, datetime
@@ -161,8 +162,8 @@ APPLICATION_LINES = [
 
 
 @st.composite
-def stream_texts(draw: st.DrawFn, first_number: int) -> str:
-    """The events of one stream as an export's text. Mostly as Lambda writes them; now and then anything."""
+def stream_events(draw: st.DrawFn, first_number: int) -> list[tuple[int, str]]:
+    """The events of one stream. Mostly as Lambda writes them; now and then anything."""
     now = T0 + draw(st.integers(0, 200_000))
     events: list[tuple[int, str]] = []
     open_numbers: list[int] = []
@@ -228,7 +229,13 @@ def stream_texts(draw: st.DrawFn, first_number: int) -> str:
         ended.append(number)
         if move == 24:
             events.append((now, render(line)))
-    text = "".join(stamped(ms, message) for ms, message in _shaken(draw, events))
+    return _shaken(draw, events)
+
+
+@st.composite
+def stream_texts(draw: st.DrawFn, first_number: int) -> str:
+    """The events of one stream as an export's text."""
+    text = "".join(stamped(ms, message) for ms, message in draw(stream_events(first_number)))
     return _damaged(draw, text)
 
 
@@ -281,6 +288,96 @@ def exports(draw: st.DrawFn) -> dict[str, bytes]:
         cuts = sorted(draw(st.sets(st.sampled_from(ends), max_size=2))) if ends and draw(st.booleans()) else []
         for at, (begin, end) in enumerate(pairwise([0, *cuts, len(data)])):
             files[f"{folder}/{at:06d}"] = data[begin:end]
+    return files
+
+
+JSON_MESSAGES = [
+    "",
+    "a \\ b",
+    "a \\\\",
+    'he said "no"\n',
+    '{"level":"INFO","path":"c:\\\\x","said":"\\"yes\\""}\n',
+    "\tindented\n",
+    "\n\nREPORT after line ends\n",
+    "\u00a0REPORT RequestId: 1\tDuration: 3.01 ms\n",
+    "a tab\tand\x00a zero\x1f\n",
+    "\U0001f600 ok\n",
+    "Information without end",
+    f'{{"time":"2025-11-24T16:00:00.000Z","type":"platform.start","record":{{"requestId":"{request_id(9)}"}}}}',
+    '{"type": "platform.report", "record": 3',
+    "EXTENSION\tName: a\tState: Ready\tEvents: []\n",
+    "TELEMETRY\tName: a\tState: Subscribed\tTypes: []\n",
+]
+
+OTHER_LINES = [
+    "",
+    "   ",
+    "{}",
+    '{"a":[1,2,{"b":null}]}',
+    "[INFO] no JSON",
+    "REPORT - 1",
+    f"REPORT RequestId: {request_id(8)}\tDuration: 3.01 ms\tBilled Duration: 4 ms\tMax Memory Used: 36 MB",
+    '{"message":"cut here',
+    '{"timestamp":1,"message":"early"}',
+    f'{{"message":"START RequestId: {request_id(9)} Version: 3\\n"}}',
+    '{"level":"INFO","requestId":"1","timestamp":1764000000000,"message":"REPORT RequestId: 1"}',
+    '{"timestamp":1764000000000,"timestamp":1764000000001,"message":"twice"}',
+    '{"events":[{"timestamp":1764000000000,"message":"' + f"START RequestId: {request_id(9)} Version: 3" + '"}]}',
+]
+
+
+@st.composite
+def json_files(draw: st.DrawFn) -> dict[str, bytes]:
+    """JSON lines as FilterLogEvents and GetLogEvents give them: streams one after the other, or by time."""
+    names = ["2025/11/24/[$LATEST]" + f"{number * 0x10000019 % (1 << 32):032x}"[::-1] for number in range(3)]
+    names += ["2025/11/25/[12]" + "ab" * 16, "an ad hoc name", ""]
+    events: list[tuple[int, str, str]] = []
+    for number in range(draw(st.integers(1, 3))):
+        name = draw(st.sampled_from(names))
+        events += [(ms, message, name) for ms, message in draw(stream_events(1 + 1000 * number))]
+        for message in draw(st.lists(st.sampled_from(JSON_MESSAGES), max_size=1)):
+            events.append((T0 + 5_000, message, name))
+    if draw(st.booleans()):
+        events.sort(key=lambda event: event[0])
+    order = draw(
+        st.sampled_from(
+            [
+                ("logStreamName", "timestamp", "message", "ingestionTime", "eventId"),
+                ("eventId", "ingestionTime", "logStreamName", "message", "timestamp"),
+                ("timestamp", "message", "ingestionTime"),
+                ("message", "timestamp", "logStreamName"),
+            ]
+        )
+    )
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    is_ascii = draw(st.booleans())
+    lines = []
+    for ms, message, name in events:
+        event_id = f"{38_700_000_000 + ms:056d}" if draw(st.integers(0, 30)) else 'an "id"'
+        members = {
+            "logStreamName": name,
+            "timestamp": ms,
+            "message": message,
+            "ingestionTime": ms + draw(st.sampled_from([900, 900, 900, -ms])),
+            "eventId": event_id,
+        }
+        told = {key: members[key] for key in order}
+        lines.append(json.dumps(told, separators=separators, ensure_ascii=is_ascii))
+    if draw(st.integers(0, 3)) == 0:
+        lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(OTHER_LINES)))
+    data = "".join(line + draw(st.sampled_from(["\n"] * 30 + ["\r\n"])) for line in lines).encode()
+    damage = draw(st.integers(0, 8))
+    if damage == 0:
+        data = data[: draw(st.integers(0, len(data)))]
+    if damage == 1 and data:
+        at = draw(st.integers(0, len(data) - 1))
+        data = data[:at] + bytes([draw(st.integers(1, 255))]) + data[at + 1 :]
+    ends = [at + 1 for at, byte in enumerate(data) if byte == 10]
+    cuts = sorted(draw(st.sets(st.sampled_from(ends), max_size=1))) if ends and draw(st.booleans()) else []
+    folder = draw(st.sampled_from(["", "orders/00000000-0000-0000-0000-000000000000/"]))
+    files = {f"{folder}{at}": data[begin:end] for at, (begin, end) in enumerate(pairwise([0, *cuts, len(data)]))}
+    if draw(st.integers(0, 5)) == 0:
+        files["9/text"] = draw(stream_texts(5000)).encode()
     return files
 
 
@@ -381,6 +478,78 @@ def test_a_digest_agrees_with_the_general_reader_however_the_text_is_cut(files, 
         assume(digest is not None)
         assert digest is not None
         assert_same(digest, read_paths([Path(folder)]))
+
+
+@given(
+    files=json_files(),
+    block_bytes=st.sampled_from([8, 300, 1000, 1 << 20]),
+    unit_bytes=st.sampled_from([1, 900, 1 << 26]),
+    piece_bytes=st.sampled_from([500, 1 << 26]),
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+def test_a_digest_of_json_lines_agrees_with_the_general_reader(files, block_bytes, unit_bytes, piece_bytes):
+    """Any order of members, any streams beside one another, and whatever else stands in such a file."""
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), files)
+        digest = run(
+            [Path(folder)],
+            bin_ms=BIN_MS,
+            processes=1,
+            block_bytes=block_bytes,
+            unit_bytes=unit_bytes,
+            piece_bytes=piece_bytes,
+        )
+        assume(digest is not None)
+        assert digest is not None
+        assert_same(digest, read_paths([Path(folder)]))
+
+
+def json_line(ms: int, message: str, stream: str) -> str:
+    event_id = f"{38_700_000_000 + ms:056d}"
+    members = {"logStreamName": stream, "timestamp": ms, "message": message, "ingestionTime": ms, "eventId": event_id}
+    return json.dumps(members, separators=(",", ":")) + "\n"
+
+
+def test_json_lines_of_streams_beside_one_another_are_served():
+    """FilterLogEvents gives the events of all environments by time; the general reader is not asked for those."""
+    lines = []
+    for at in range(400):
+        stream = f"2025/11/24/[$LATEST]{at % 7 * 0x9E3779B97F4A7C15:032x}"[:52]
+        line = ReportLine(
+            request_id(at),
+            5.25,
+            6,
+            128,
+            40,
+            100.5 if at < 7 else None,
+            xray_trace_id="1-68f7d85d-0f0bfbbe2ab8f94854bf83a8" if at % 9 == 0 else None,
+            xray_segment_id="9c54e4124923ee8f",
+            xray_sampled=True,
+        )
+        if at < 7:
+            lines.append(json_line(T0 + 1000 * at, INIT_START, stream))
+        lines.append(json_line(T0 + 1000 * at + 200, render_start(line.request_id, "$LATEST"), stream))
+        lines.append(json_line(T0 + 1000 * at + 201, '{"level":"INFO","said":"\\"yes\\""}\n', stream))
+        lines.append(json_line(T0 + 1000 * at + 206, render_end(line.request_id), stream))
+        lines.append(json_line(T0 + 1000 * at + 206, render(line), stream))
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), {"log": "".join(lines).encode()})
+        digest = run([Path(folder)], bin_ms=BIN_MS, processes=1, block_bytes=10_000, unit_bytes=50_000)
+        assert digest is not None
+        assert digest.invocations == 400
+        assert_same(digest, read_paths([Path(folder)]))
+
+
+def test_a_json_line_that_is_broken_is_left_to_the_general_reader():
+    """What is no whole JSON value may go on over the next lines, so nothing after it can be read line by line."""
+    line = json_line(T0, render_start(request_id(1), "$LATEST"), "2025/11/24/[$LATEST]" + "ab" * 16)
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), {"log": (line + '{"events":[\n' + line).encode()})
+        assert run([Path(folder)], bin_ms=BIN_MS, processes=1) is None
 
 
 def test_a_block_with_many_memory_sizes_is_read_whole():

@@ -36,13 +36,17 @@ _INIT_WORD = word(" INIT_ST")
 _RESTORE_WORD = word(" RESTORE")
 
 
+class NotServed(Exception):
+    """Lines that are for the general reader to read, together with all others."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a block tells. Lines are counted from the block's first one.
 
     Event i stands on line `at[i]`, is a `what[i]` of kinds.py and happened at `ms[i]`. `reports` and `starts` have a
     row for each REPORT and START among them. `others` are events that the general reader has read, each with a line of
-    its own.
+    its own. Event i is of the stream `names[stream[i]]` where the lines themselves say it.
     """
 
     at: Integers
@@ -52,6 +56,8 @@ class Found:
     starts: Starts
     others: list[tuple[int, LogEvent]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    stream: Integers | None = None
+    names: list[str] = field(default_factory=list)
 
 
 def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Found:

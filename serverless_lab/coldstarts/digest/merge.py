@@ -12,9 +12,11 @@ import numpy as np
 
 from serverless_lab.coldstarts.digest.kinds import CODE_OF
 from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Digest, Group, Key, Packed, Times
+from serverless_lab.coldstarts.digest.parts import GroupPart
 from serverless_lab.coldstarts.digest.plan import Piece
+from serverless_lab.coldstarts.digest.rows import US_MAX
 from serverless_lab.coldstarts.digest.swar import Integers
-from serverless_lab.coldstarts.digest.unit import US_MAX, Bins, GroupPart, OutOfReach, UnitResult
+from serverless_lab.coldstarts.digest.unit import Bins, OutOfReach, UnitResult
 from serverless_lab.coldstarts.formats_text import Unreadable
 from serverless_lab.coldstarts.invocations import (
     COLD,
@@ -134,7 +136,7 @@ class Merge:
         self._unreadable: list[tuple[Piece | int, Unreadable]] = []
         self._unreadable_count = 0
         self._lines: Counter[int] = Counter()
-        self._with_starts: set[str] = set()
+        self._with_starts: set[tuple[str, str]] = set()
 
     def add(self, result: UnitResult) -> None:
         """One more result.
@@ -299,14 +301,19 @@ class Merge:
             counts[init.function, self._bins.number(init.timestamp)] += 1
 
     def _failures_only(self, groups: dict[Key, Group]) -> tuple[str, ...]:
+        # Streams with a START say so of functions that have invocations in them.
+        reporting = set(self._told_from)
         for event in self._left:
             if isinstance(event.line, StartLine | InitStart | RestoreStart):
-                self._with_starts.add(function_name(event.log_group, event.log_stream))
+                self._with_starts.add((event.log_group, event.log_stream))
+            elif isinstance(event.line, ReportLine):
+                reporting.add((event.log_group, event.log_stream))
+        with_starts = {function_name(*stream) for stream in self._with_starts & reporting}
         failures = [COUNTS.index(name) for name in ("timeouts", "errors")]
         succeeded = {
             key.function for key, group in groups.items() if int(group.counts[:, failures].sum()) < group.invocations
         }
-        return tuple(sorted({key.function for key in groups} - succeeded - self._with_starts)) if self._kinds else ()
+        return tuple(sorted({key.function for key in groups} - succeeded - with_starts)) if self._kinds else ()
 
     def _places(self) -> tuple[Unreadable, ...]:
         """Unreadable places in the order of the files, with their lines counted from the file's first one."""

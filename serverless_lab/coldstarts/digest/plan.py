@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.blocks import Part
+from serverless_lab.coldstarts.digest.blocks import MARGIN, Part
+from serverless_lab.coldstarts.digest.layouts import Layouts
 from serverless_lab.coldstarts.digest.swar import STAMP_SIZE, Text, instants
 from serverless_lab.coldstarts.files import _files as files_below
 from serverless_lab.coldstarts.files import names_in_path
+from serverless_lab.coldstarts.formats_json import read_json
 from serverless_lab.coldstarts.formats_packed import GZIP, ZSTD, Unpacked
 from serverless_lab.coldstarts.formats_text import TextReader, Where
 
 PIECE_BYTES = 64 << 20
 """Plain files are cut into pieces of this size, so that several processes may read one."""
+
+TEXT, JSON = "text", "json"
+"""What is read here of `formats.FORMATS`."""
 
 _HEAD = 4096
 _LINES = 20
@@ -35,6 +40,7 @@ class Piece:
     number: int
     file_number: int
     part: Part
+    format: str
     log_group: str
     log_stream: str
     begins_stream: bool
@@ -74,9 +80,10 @@ def make_plan(paths: Sequence[Path], function: str, *, piece_bytes: int = PIECE_
             number, count = count, count + 1
             size = file.stat().st_size
             head, is_packed = _head(file)
-            stamp_ms = _export_ms(head)
             told_group, told_stream = names_in_path(file, root)
-            here = _File(number, file, root, size, is_packed, stamp_ms)
+            format = JSON if head.startswith(b'{"') else TEXT
+            stamp_ms = _export_ms(head) if format == TEXT else _json_ms(head, told_stream)
+            here = _File(number, file, root, size, is_packed, format, stamp_ms)
             files.setdefault((told_group or group, told_stream), []).append(here)
     others: list[_File] = []
     for (log_group, log_stream), of_stream in list(files.items()):
@@ -88,15 +95,18 @@ def make_plan(paths: Sequence[Path], function: str, *, piece_bytes: int = PIECE_
             files[log_group, log_stream] = [file for file in of_stream if file.stamp_ms is not None]
         others.extend(unknown)
     others.sort(key=lambda file: file.number)
+    # Lines of JSON name their streams. Then a stream may begin anywhere, and be in any file.
+    told_by_lines = any(file.format == JSON for of_stream in files.values() for file in of_stream)
     pieces: list[Piece] = []
     tasks: list[list[Piece]] = []
     filled = piece_bytes
     for (log_group, log_stream), of_stream in files.items():
-        cut = [(file.number, part, size) for file in of_stream for part, size in _parts(file, piece_bytes)]
-        for at, (number, part, size) in enumerate(cut):
-            piece = Piece(len(pieces), number, part, log_group, log_stream, at == 0, at == len(cut) - 1)
+        cut = [(each, part, size) for each in of_stream for part, size in _parts(each, piece_bytes)]
+        for at, (each, part, size) in enumerate(cut):
+            begins, ends = at == 0 and not told_by_lines, at == len(cut) - 1 and not told_by_lines
+            piece = Piece(len(pieces), each.number, part, each.format, log_group, log_stream, begins, ends)
             pieces.append(piece)
-            if filled + size > piece_bytes and (may_split or at == 0):
+            if filled + size > piece_bytes and (may_split or (at == 0 and not told_by_lines) or not tasks):
                 tasks.append([])
                 filled = 0
             tasks[-1].append(piece)
@@ -119,6 +129,7 @@ class _File:
     root: Path
     size: int
     is_packed: bool
+    format: str
     stamp_ms: int | None
 
 
@@ -158,6 +169,25 @@ def _export_ms(head: bytes) -> int | None:
     window = text.windows(np.arange(len(stamped)) * 32, 4)
     ms, is_instant = instants(window[:, 0], window[:, 1], window[:, 2])
     return int(ms[is_instant][0]) if is_instant.any() else None
+
+
+def _json_ms(head: bytes, log_stream: str) -> int | None:
+    """The instant of the first event in lines of JSON; None for anything else.
+
+    What Lambda logs in JSON itself is left to the general reader, as in `_export_ms`.
+    """
+    whole, _, _ = head.rpartition(b"\n")
+    if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head or not whole:
+        return None
+    where = Where(log_stream=log_stream)
+    for _ in read_json([whole.decode("utf-8", "replace")], where):
+        pass
+    text = Text(head + bytes(MARGIN))
+    line = whole.split(b"\n", 1)[0].removesuffix(b"\r")
+    layout = Layouts().of(line)
+    if layout is None or not where.found:
+        return None
+    return int(layout.instants(text, np.array([0]), np.array([len(line)]))[0])
 
 
 def _is_log(lines: list[bytes]) -> bool:

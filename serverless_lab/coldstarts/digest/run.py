@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from serverless_lab.coldstarts.digest.blocks import BLOCK_BYTES
+from serverless_lab.coldstarts.digest.lines import NotServed
 from serverless_lab.coldstarts.digest.merge import Merge, OutOfOrder
 from serverless_lab.coldstarts.digest.model import Digest
 from serverless_lab.coldstarts.digest.plan import PIECE_BYTES, Plan, make_plan
 from serverless_lab.coldstarts.digest.processes import cpu_count, read_in_processes
-from serverless_lab.coldstarts.digest.unit import Bins, NotServed, OutOfReach, UnitResult
+from serverless_lab.coldstarts.digest.unit import Bins, OutOfReach, UnitResult
 from serverless_lab.coldstarts.digest.work import UNIT_BYTES, Orders, read_pieces
 from serverless_lab.coldstarts.files import names_in_path
 from serverless_lab.coldstarts.formats import read_log
@@ -59,7 +60,7 @@ def _digest(plan: Plan, orders: Orders, function: str, processes: int, *, is_who
     merge = Merge(orders.bins, pieces, kinds=orders.kinds, is_whole=is_whole)
     for result in _results(plan, orders, processes):
         merge.add(result)
-    formats = {piece.file_number: (str(piece.part.path), "text") for piece in pieces}
+    formats = {piece.file_number: (str(piece.part.path), piece.format) for piece in pieces}
     group = f"/aws/lambda/{function}" if function else ""
     for number, file, root in plan.others:
         told_group, told_stream = names_in_path(file, root)

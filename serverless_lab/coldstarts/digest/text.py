@@ -79,6 +79,8 @@ _ALL = U(0xFFFFFFFFFFFFFFFF)
 class Fields:
     """The labels of a REPORT line's numbers, and what may end the line, for one way to write a tab.
 
+    `xray` is what may stand before the end, in the same message, and tells nothing here.
+
     `head` begins `MESSAGE_AT` bytes before the message and ends before the Duration. `line_end` is what stands behind
     the last field or its tab. `plain_ends` are the ends of nearly all lines, `nothing` is the end behind a field that
     says no more.
@@ -94,9 +96,10 @@ class Fields:
     billed_restore: Label
     plain_ends: tuple[Label, ...]
     nothing: Label
+    xray: re.Pattern[bytes] | None = None
 
     @classmethod
-    def written_with(cls, tab: str, line_end: str) -> Fields:
+    def written_with(cls, tab: str, line_end: str, xray: re.Pattern[bytes] | None = None) -> Fields:
         return cls(
             tab=tab,
             line_end=line_end,
@@ -108,11 +111,19 @@ class Fields:
             billed_restore=Label(f".?? ms{tab}Billed Restore Duration: "),
             plain_ends=tuple(Label(f" MB{end}") for end in (f"{tab}{line_end}", line_end)),
             nothing=Label(f"{tab}{line_end}"),
+            xray=xray,
         )
 
 
 AS_WRITTEN = Fields.written_with("\t", "")
-AS_JSON = Fields.written_with("\\t", '\\n"')
+AS_JSON = Fields.written_with(
+    "\\t",
+    '\\n"',
+    re.compile(
+        rb"\\nXRAY TraceId: [0-9a-f-]{1,64}\\tSegmentId: [0-9a-f]{1,32}(?:\\tSampled: (?:true|false))?(?:\\t)?"
+        rb'(?=\\n"\Z)'
+    ),
+)
 
 _ID_WORDS = slice(5, 10)
 
@@ -282,7 +293,10 @@ def _outcomes(text: Text, at: Integers, ends: Integers, fields: Fields) -> Integ
     for place in np.flatnonzero(~nothing):
         begin, end = int(at[place]), int(ends[place])
         if 0 <= end - begin <= _TAIL_MAX:
-            found[place] = _outcome(text.buffer[begin:end].tobytes(), fields)
+            tail = text.buffer[begin:end].tobytes()
+            if fields.xray is not None and b"XRAY" in tail:
+                tail = fields.xray.sub(b"", tail)
+            found[place] = _outcome(tail, fields)
     return found
 
 

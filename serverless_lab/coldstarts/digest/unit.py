@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serverless_lab.coldstarts.digest.kinds import (
-    CODE_OF,
     INIT_START,
     OTHER,
     REPORT,
@@ -27,20 +26,22 @@ from serverless_lab.coldstarts.digest.kinds import (
     tell,
 )
 from serverless_lab.coldstarts.digest.lines import Found
-from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Key, Packed
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, U, Words
-from serverless_lab.coldstarts.digest.text import OUTCOMES, outcome_number
-from serverless_lab.coldstarts.formats_text import Unreadable
-from serverless_lab.coldstarts.invocations import (
-    COLD,
-    INIT_REPEATED,
-    KEEPING_ERROR_TYPES,
-    KINDS,
-    RESETTING_STATUSES,
-    RESTORED,
-    function_name,
-    split_stream_name,
+from serverless_lab.coldstarts.digest.model import Key
+from serverless_lab.coldstarts.digest.parts import GroupPart, group_part
+from serverless_lab.coldstarts.digest.rows import (
+    US_MAX,
+    Columns,
+    OddReport,
+    Rows,
+    distinct,
+    id_rows,
+    id_text,
+    id_words,
+    text_of,
 )
+from serverless_lab.coldstarts.digest.swar import Flags, Integers, Words
+from serverless_lab.coldstarts.formats_text import Unreadable
+from serverless_lab.coldstarts.invocations import function_name, split_stream_name
 from serverless_lab.coldstarts.sources import LogEvent
 from serverless_lab.report_line import (
     FaultLine,
@@ -50,13 +51,8 @@ from serverless_lab.report_line import (
     RestoreReport,
     RestoreStart,
     StartLine,
-    has_init_duration_first,
 )
 
-US_MAX = 0xFFFFFFFF
-_WITH_INIT, _TIMEOUTS, _ERRORS, _BILLED, _BILLED_MS, _BILLED_MB_MS = (
-    COUNTS.index(name) for name in ("with_init", "timeouts", "errors", "billed", "billed_ms", "billed_mb_ms")
-)
 ODD_REPORT = 5  # a REPORT that the general reader has read
 _INIT_LINES = (InitStart, InitReport, RestoreStart, RestoreReport)
 
@@ -79,19 +75,6 @@ class Bins:
     def around(cls, ms: int, bin_ms: int) -> Bins:
         """Bins that reach far to both sides of an instant: 2**31 of them."""
         return cls(bin_ms, ms // bin_ms - (1 << 31))
-
-
-@dataclass
-class GroupPart:
-    """What a unit adds to one group; see `model.Group`. Bins of `counts` are `bins`, in any order, each once."""
-
-    durations: Packed
-    inits: Packed
-    restores: Packed
-    init_plus_first: Packed
-    bins: Integers
-    counts: Integers
-    max_memory_used_mb: Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +105,7 @@ class UnitResult:
     streams: list[StreamPart] = field(default_factory=list)
     unreadable: list[tuple[int, Unreadable]] = field(default_factory=list)
     lines: Counter[int] = field(default_factory=Counter)
-    with_starts: set[str] = field(default_factory=set)
+    with_starts: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass
@@ -139,60 +122,6 @@ class StreamHere:
         self.version = split_stream_name(self.log_stream)[1] if self.log_stream else None
 
 
-@dataclass
-class _Columns:
-    """Arrays of one kind of line, block after block."""
-
-    arrays: dict[str, list[np.ndarray]] = field(default_factory=dict)
-
-    def add(self, **columns: np.ndarray) -> None:
-        for name, array in columns.items():
-            self.arrays.setdefault(name, []).append(array)
-
-    def whole(self, name: str, dtype: type = np.int64, width: int = 0) -> np.ndarray:
-        parts = self.arrays.get(name)
-        if not parts:
-            return np.zeros((0, width) if width else 0, dtype)
-        if len(parts) > 1:
-            self.arrays[name] = parts = [np.concatenate(parts)]
-        return parts[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _OddReport:
-    """A REPORT that the general reader has read, and that differs in nothing but its text from all others."""
-
-    event: LogEvent
-    line: ReportLine
-    id_bytes: bytes
-    duration_us: int
-    init_us: int
-    restore_us: int
-
-    @classmethod
-    def of(cls, event: LogEvent) -> _OddReport | None:
-        """None where more than its numbers must be known to tell what it means."""
-        line = event.line
-        if not isinstance(line, ReportLine) or event.timestamp_ms is None or not event.tells_init:
-            return None
-        if line.max_memory_used_mb is None or has_init_duration_first(event.message):
-            return None
-        id_bytes = line.request_id.encode()
-        times = [_microseconds(time) for time in (line.duration_ms, line.init_duration_ms, line.restore_duration_ms)]
-        whole = (line.billed_duration_ms, line.memory_size_mb, line.max_memory_used_mb)
-        if len(id_bytes) != 36 or None in times or any(number is not None and number > US_MAX for number in whole):
-            return None
-        return cls(event, line, id_bytes, *(time for time in times if time is not None))
-
-
-def _microseconds(ms: float | None) -> int | None:
-    """-1 for no time; None for one that is no whole number of them, or too long for two of them to be added."""
-    if ms is None:
-        return -1
-    found = round(ms * 1000)
-    return found if found / 1000 == ms and found <= US_MAX // 2 else None
-
-
 class Unit:
     """Takes blocks of lines, part of a file after part, until it is reduced.
 
@@ -207,11 +136,10 @@ class Unit:
         self._streams: list[StreamHere] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._lines = 0
-        self._events = _Columns()
-        self._reports = _Columns()
-        self._starts = _Columns()
-        self._runs: list[tuple[int, int]] = []  # stream, and how many events of it stand together
-        self._odd: list[tuple[int, int, _OddReport]] = []  # line, stream, report
+        self._events = Columns()
+        self._reports = Columns()
+        self._starts = Columns()
+        self._odd: list[tuple[int, int, OddReport]] = []  # line, stream, report
         self._others: list[tuple[int, int, LogEvent]] = []  # line, stream, event
         self._result = UnitResult()
 
@@ -226,15 +154,15 @@ class Unit:
     def ends(self, stream: int) -> None:
         self._streams[stream].ends_here = True
 
-    def add(self, found: Found, stream: int, lines: int, bytes_read: int, part: int) -> None:
-        """What a block of `lines` lines told, which are of one stream."""
+    def add(self, found: Found, stream: int | Integers, lines: int, bytes_read: int, part: int) -> None:
+        """What a block of `lines` lines told; `stream` is that of all its events or of each."""
         base = self._lines
         self._lines += lines
         self.bytes_read += bytes_read
         result = self._result
         result.lines[part] += lines
-        self._runs.append((stream, len(found.at)))
-        self._events.add(line=found.at + base, what=found.what, ms=found.ms)
+        of = np.full(len(found.at), stream, np.int32)
+        self._events.add(line=found.at + base, what=found.what, ms=found.ms, stream=of)
         reports = found.reports
         names = ["duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"]
         self._reports.add(**{name: getattr(reports, name) for name in names})
@@ -244,7 +172,7 @@ class Unit:
             self._starts.add(ids=found.starts.ids.copy(), versions=found.starts.versions)
         for at, event in found.others:
             own = self.stream(event.log_group, event.log_stream, begins_here=False)
-            odd = _OddReport.of(event)
+            odd = OddReport.of(event)
             if odd is not None:
                 self._odd.append((base + at, own, odd))
             elif self.kinds or isinstance(event.line, ReportLine):
@@ -256,7 +184,7 @@ class Unit:
 
     def reduce(self) -> UnitResult:
         """What all lines told. The unit is not to be used afterwards."""
-        rows = _Rows.of(self._reports, [odd for _, _, odd in self._odd])
+        rows = Rows.of(self._reports, [odd for _, _, odd in self._odd])
         if self.kinds:
             self._tell(rows)
             return self._result
@@ -270,15 +198,14 @@ class Unit:
         return self._result
 
     def _stream_of_event(self) -> Integers:
-        streams, counts = np.array(self._runs, np.int64).reshape(-1, 2).T
-        return np.repeat(streams, counts)
+        return self._events.whole("stream", np.int32).astype(np.int64)
 
-    def _tell(self, rows: _Rows) -> None:
+    def _tell(self, rows: Rows) -> None:
         story = self._story()
         if not len(story.what):
             return
         start_ids = self._starts.whole("ids", np.uint64, 5)
-        other_ids = [_id_words(name) for _, _, event in self._others if (name := _request_id(event)) is not None]
+        other_ids = [id_words(name) for _, _, event in self._others if (name := _request_id(event)) is not None]
         hashes = id_hashes(np.array(other_ids, np.uint64).reshape(-1, 5))
         told = tell(story, ReportColumns(rows.ids, rows.init_us, rows.restore_us, rows.resets), start_ids, hashes)
         self._note_streams(story, told)
@@ -293,8 +220,8 @@ class Unit:
             for stream, number, each in zip(*places.tolist(), count.tolist(), strict=True):
                 counts[names[stream], number] += each
         if len(told.reports):
-            words, which = _distinct(self._starts.whole("versions", np.uint64)[told.starts])
-            versions: list[str | None] = [_text(word) for word in words]
+            words, which = distinct(self._starts.whole("versions", np.uint64)[told.starts])
+            versions: list[str | None] = [text_of(word) for word in words]
             self._group(rows.take(told.reports), told.ms, told.streams, which, versions, told.kinds)
 
     def _story(self) -> Story:
@@ -357,7 +284,7 @@ class Unit:
         """Where a stream is not one environment's, a request's START and REPORT are what belongs together."""
         lane = stream.copy()
         report_ids = np.concatenate(
-            [self._reports.whole("ids", np.uint64, 5), _id_rows([odd for _, _, odd in self._odd])]
+            [self._reports.whole("ids", np.uint64, 5), id_rows([odd for _, _, odd in self._odd])]
         )
         for code, ids in ((REPORT, report_ids), (START, self._starts.whole("ids", np.uint64, 5))):
             here = np.flatnonzero((what == code) & ~is_environment[stream])
@@ -366,19 +293,20 @@ class Unit:
 
     def _note_streams(self, story: Story, told: Told) -> None:
         keys = story.keys()
-        has_start = np.isin(story.what, (START, INIT_START, RESTORE_START))
-        for number, here in enumerate(self._streams):
-            mine = np.flatnonzero(story.stream == number) if len(self._streams) > 1 else slice(None)
-            if not len(keys[mine]):
-                continue
-            began = told.ms[told.streams == number]
-            told_from = int(began.min()) if len(began) else None
-            first, last = int(keys[mine].min()), int(keys[mine].max())
-            self._result.streams.append(StreamPart(here.log_group, here.log_stream, first, last, told_from))
-            if has_start[mine].any():
-                self._result.with_starts.add(here.function)
+        count = len(self._streams)
+        has_start = np.zeros(count, np.bool_)
+        has_start[story.stream[np.isin(story.what, (START, INIT_START, RESTORE_START))]] = True
+        began = _lowest(told.ms, told.streams, count)
+        first, last = _lowest(keys, story.stream, count), -_lowest(-keys, story.stream, count)
+        for number in np.flatnonzero(first < _NEVER).tolist():
+            here = self._streams[number]
+            told_from = int(began[number]) if began[number] < _NEVER else None
+            part = StreamPart(here.log_group, here.log_stream, int(first[number]), int(last[number]), told_from)
+            self._result.streams.append(part)
+            if has_start[number]:
+                self._result.with_starts.add((here.log_group, here.log_stream))
 
-    def _event(self, story: Story, at: int, rows: _Rows, start_ids: Words) -> LogEvent:
+    def _event(self, story: Story, at: int, rows: Rows, start_ids: Words) -> LogEvent:
         what, row = int(story.what[at]), int(story.row[at])
         here = self._streams[story.stream[at]]
         line: ReportLine | StartLine | InitStart | RestoreStart
@@ -390,14 +318,14 @@ class Unit:
                 return self._odd[row - regular][2].event
             line = rows.line(row)
         elif what == START:
-            line = StartLine(_id_text(start_ids[row]), _text(self._starts.whole("versions", np.uint64)[row]))
+            line = StartLine(id_text(start_ids[row]), text_of(self._starts.whole("versions", np.uint64)[row]))
         else:
             line = RestoreStart() if what == RESTORE_START else InitStart()
         return LogEvent(here.log_group, here.log_stream, int(story.ms[at]), "", line)
 
     def _group(
         self,
-        rows: _Rows,
+        rows: Rows,
         ms: Integers,
         stream: Integers,
         which: Integers,
@@ -407,189 +335,40 @@ class Unit:
         """Rows into groups. Row i is of stream `stream[i]` and version `versions[which[i]]`; `ms[i]` tells its bin."""
         names = list(dict.fromkeys(here.function for here in self._streams))
         function_of = np.array([names.index(here.function) for here in self._streams], np.int64)
-        sizes, size_of = _distinct(rows.memory_size_mb)
+        sizes, size_of = distinct(rows.memory_size_mb)
         bins = self.bins.numbers(ms)
         if bins.min() < 1 or bins.max() > US_MAX:
             raise OutOfReach
-        codes, group_of = _distinct((function_of[stream] * len(versions) + which) * len(sizes) + size_of)
+        codes, group_of = distinct((function_of[stream] * len(versions) + which) * len(sizes) + size_of)
         for at, code in enumerate(codes.tolist()):
             rest, size_at = divmod(code, len(sizes))
             function_at, version_at = divmod(rest, len(versions))
             size = int(sizes[size_at])
             key = Key(names[function_at], versions[version_at], None if size < 0 else size)
             if len(codes) == 1:
-                self._result.groups[key] = _group_part(rows, bins, kinds)
+                self._result.groups[key] = group_part(rows, bins, kinds)
                 return
             chosen = np.flatnonzero(group_of == at)
-            self._result.groups[key] = _group_part(
+            self._result.groups[key] = group_part(
                 rows.take(chosen), bins[chosen], None if kinds is None else kinds[chosen]
             )
+
+
+_NEVER = (1 << 63) - 1
+
+
+def _lowest(values: Integers, of: Integers, count: int) -> Integers:
+    """The lowest value of each; `_NEVER` where there is none."""
+    found = np.full(count, _NEVER, np.int64)
+    if len(values):
+        breaks = np.flatnonzero(np.diff(of, prepend=of[0] - 1))
+        np.minimum.at(found, of[breaks], np.minimum.reduceat(values, breaks))
+    return found
 
 
 class OutOfReach(Exception):
     """An instant too far from the others for bins of this width."""
 
 
-class NotServed(Exception):
-    """Lines that say more than is read here, or too many that only the general reader can read."""
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """REPORT rows; -1 is "not said". The last ones are those that only the general reader could read."""
-
-    duration_us: Integers
-    billed_ms: Integers
-    memory_size_mb: Integers
-    max_memory_used_mb: Integers
-    init_us: Integers
-    restore_us: Integers
-    outcome: Integers
-    ids: Words
-
-    def __len__(self) -> int:
-        return len(self.duration_us)
-
-    @classmethod
-    def of(cls, columns: _Columns, odd: Sequence[_OddReport]) -> _Rows:
-        lines = [report.line for report in odd]
-        values = {
-            "duration_us": [report.duration_us for report in odd],
-            "billed_ms": [_or_less(line.billed_duration_ms) for line in lines],
-            "memory_size_mb": [_or_less(line.memory_size_mb) for line in lines],
-            "max_memory_used_mb": [_or_less(line.max_memory_used_mb) for line in lines],
-            "init_us": [report.init_us for report in odd],
-            "restore_us": [report.restore_us for report in odd],
-            "outcome": [outcome_number(line.status, line.error_type) for line in lines],
-        }
-        found = {name: columns.whole(name) for name in values}
-        if odd:
-            found = {name: np.concatenate([found[name], np.array(values[name], np.int64)]) for name in values}
-        ids = columns.whole("ids", np.uint64, 5)
-        return cls(**found, ids=np.concatenate([ids, _id_rows(odd)]) if odd else ids)
-
-    def take(self, rows: Integers) -> _Rows:
-        """Some of the rows, without their ids."""
-        columns = {name: getattr(self, name)[rows] for name in _Rows.__dataclass_fields__ if name != "ids"}
-        return _Rows(**columns, ids=self.ids[:0])
-
-    def line(self, row: int) -> ReportLine:
-        """The REPORT line of a row, with all that tells its kind."""
-        status, error_type = OUTCOMES[self.outcome[row]]
-        return ReportLine(
-            _id_text(self.ids[row]),
-            int(self.duration_us[row]) / 1000,
-            int(self.billed_ms[row]),
-            int(self.memory_size_mb[row]),
-            int(self.max_memory_used_mb[row]),
-            _ms(int(self.init_us[row])),
-            _ms(int(self.restore_us[row])),
-            None,
-            status,
-            error_type,
-        )
-
-    @property
-    def resets(self) -> Flags:
-        """Whether the environment's next invocation has an init again; as in `coldstarts.invocations`."""
-        told = [
-            status in RESETTING_STATUSES and not (error_type or "").startswith(KEEPING_ERROR_TYPES)
-            for status, error_type in OUTCOMES
-        ]
-        return np.array(told, np.bool_)[self.outcome]
-
-    @property
-    def is_timeout(self) -> Flags:
-        return np.array([status == "timeout" for status, _ in OUTCOMES], np.bool_)[self.outcome]
-
-    @property
-    def is_error(self) -> Flags:
-        told = [status != "timeout" and (status, error_type) != (None, None) for status, error_type in OUTCOMES]
-        return np.array(told, np.bool_)[self.outcome]
-
-
-def _group_part(rows: _Rows, bins: Integers, kinds: Codes | None) -> GroupPart:
-    """The part of one group. Without kinds every Init Duration counts as one."""
-    base = bins.astype(np.uint64) << U(32)
-    has_init, is_restored = rows.init_us >= 0, rows.restore_us >= 0
-    is_cold = has_init if kinds is None else (kinds == CODE_OF[COLD]) & has_init
-    first = np.zeros(0, np.int64)
-    took = np.zeros(0, np.int64)
-    if kinds is not None:
-        waited = is_cold | (kinds == CODE_OF[RESTORED]) | (kinds == CODE_OF[INIT_REPEATED])
-        first = np.flatnonzero(waited)
-        before = np.where(kinds == CODE_OF[RESTORED], rows.restore_us, np.where(is_cold, rows.init_us, 0))
-        took = rows.duration_us[first] + before[first]
-    lowest, highest = int(bins.min()), int(bins.max())
-    if highest - lowest > 4 * len(bins) + 1000:
-        shown, place = np.unique(bins, return_inverse=True)
-    else:
-        place = bins - lowest
-        shown = np.arange(lowest, highest + 1)
-    width = len(shown)
-    counts = np.zeros((width, WIDTH), np.int64)
-    if kinds is not None:
-        by_kind = np.bincount(place * len(KINDS) + kinds, minlength=width * len(KINDS))
-        counts[:, : len(KINDS)] = by_kind.reshape(width, len(KINDS))
-    billed = rows.billed_ms >= 0
-    priced = billed & (rows.memory_size_mb >= 0)
-    counts[:, _WITH_INIT] = np.bincount(place[has_init | is_restored], minlength=width)
-    counts[:, _TIMEOUTS] = np.bincount(place[rows.is_timeout], minlength=width)
-    counts[:, _ERRORS] = np.bincount(place[rows.is_error], minlength=width)
-    counts[:, _BILLED] = np.bincount(place[billed], minlength=width)
-    # Floats hold these sums exactly: a unit has fewer than 2**20 lines of less than 2**33 each.
-    counts[:, _BILLED_MS] = np.bincount(place[billed], rows.billed_ms[billed], width)
-    counts[:, _BILLED_MB_MS] = np.bincount(place[priced], (rows.billed_ms * rows.memory_size_mb)[priced], width)
-    memory = np.zeros(width, np.int64)
-    np.maximum.at(memory, place, rows.max_memory_used_mb)
-    present = np.bincount(place, minlength=width) > 0
-    return GroupPart(
-        durations=base | rows.duration_us.view(np.uint64),
-        inits=base[is_cold] | rows.init_us[is_cold].view(np.uint64),
-        restores=base[is_restored] | rows.restore_us[is_restored].view(np.uint64),
-        init_plus_first=base[first] | took.view(np.uint64),
-        bins=shown[present],
-        counts=counts[present],
-        max_memory_used_mb=memory[present],
-    )
-
-
-def _distinct(values: np.ndarray) -> tuple[np.ndarray, Integers]:
-    """The different values, and which of them each is. Mostly there is one."""
-    if len(values) and (values == values[0]).all():
-        return values[:1], np.zeros(len(values), np.int64)
-    found, which = np.unique(values, return_inverse=True)
-    return found, which
-
-
-def _or_less(number: int | None) -> int:
-    return -1 if number is None else number
-
-
 def _request_id(event: LogEvent) -> str | None:
     return event.line.request_id if isinstance(event.line, ReportLine | StartLine | FaultLine) else None
-
-
-def _id_words(request_id: str) -> Integers:
-    return _words(request_id.encode()[:36])
-
-
-def _words(id_bytes: bytes) -> np.ndarray:
-    return np.frombuffer(b"\0\0\0" + id_bytes.ljust(37, b"\0"), "<u8")
-
-
-def _id_rows(odd: Sequence[_OddReport]) -> Words:
-    return np.array([_words(report.id_bytes) for report in odd], np.uint64).reshape(-1, 5)
-
-
-def _id_text(words: Words) -> str:
-    return words.tobytes()[3:39].decode("ascii")
-
-
-def _text(word: np.uint64) -> str:
-    """The characters of a word."""
-    return int(word).to_bytes(8, "little").rstrip(b"\0").decode("ascii")
-
-
-def _ms(us: int) -> float | None:
-    return None if us < 0 else us / 1000
