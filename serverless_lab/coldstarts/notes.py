@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from serverless_lab.coldstarts.frame import SavedInvocations
     from serverless_lab.coldstarts.report import FilesRead
 
+WITHOUT_STATUS = ("localstack",)
+"""Targets whose REPORT lines have no Status, whatever became of the invocation.
+
+measured: LocalStack 4 prints none, of a timeout as of a crash, and no other line that says so.
+"""
+
 
 def notes_of(
     manifest: Mapping[str, Any],
@@ -43,6 +49,8 @@ def notes_of(
         notes.append(strain)
     notes.extend(kind_notes(total, of_files=files is not None))
     notes.extend(_recycled_notes(manifest, saved))
+    if manifest.get("target") in WITHOUT_STATUS:
+        notes.append("LocalStack's REPORT lines have no Status: of failed invocations only the client's side is told.")
     notes.extend(_log_notes(saved))
     if saved.unfinished:
         notes.append(unfinished_note(len(saved.unfinished), total.invocations))

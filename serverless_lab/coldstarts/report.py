@@ -173,7 +173,7 @@ def make_report(
     Raises:
         BadInput: `bin_ms` would make too many bins.
     """
-    from serverless_lab.coldstarts.notes import notes_of
+    from serverless_lab.coldstarts.notes import WITHOUT_STATUS, notes_of
 
     frame = saved.frame
     started_at_ms = manifest.get("started_at_ms")
@@ -224,7 +224,7 @@ def make_report(
         idle=idle_lifetime(frame if whole is None else whole),
         billing=billing_of(patterns_of(frame)),
         files=files,
-        tells_failures=saved.without_status == 0,
+        tells_failures=saved.without_status == 0 and manifest.get("target") not in WITHOUT_STATUS,
         samples=samples,
         saved=saved,
     )

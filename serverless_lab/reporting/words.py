@@ -94,8 +94,8 @@ def group_cells(report: ColdStartReport) -> tuple[Cells, Cells]:
     has_total = len(rows) > 1
     counts = Cells(
         [*heads, ">invoked", ">cold", ">cold %", ">95 % interval", ">envs", ">memory MB", ">failed"],
-        [[*label, *_count_cells(summary)] for label, summary in rows],
-        [*blank, *_count_cells(report.total)] if has_total else None,
+        [[*label, *_count_cells(report, summary)] for label, summary in rows],
+        [*blank, *_count_cells(report, report.total)] if has_total else None,
     )
     times = Cells(
         [
@@ -132,7 +132,7 @@ def bin_cells(report: ColdStartReport) -> Cells:
                 ms_text(summary.init_ms.p50),
                 ms_text(summary.duration_ms.p50),
                 ms_text(summary.duration_ms.p99),
-                _failed(summary),
+                _failed(report, summary),
             ]
         )
     return found
@@ -263,13 +263,13 @@ def _label(report: ColdStartReport, names: dict[str, str], summary: Summary, dim
     return group_label(summary, dimension) or ABSENT
 
 
-def _count_cells(summary: Summary) -> list[str]:
+def _count_cells(report: ColdStartReport, summary: Summary) -> list[str]:
     return [
         f"{summary.invocations:,}",
         *_rate_cells(summary.cold_starts),
         _environments(summary),
         _memory(summary),
-        _failed(summary),
+        _failed(report, summary),
     ]
 
 
@@ -323,13 +323,13 @@ def _memory(summary: Summary) -> str:
     return f"{summary.max_memory_used_mb:,}{size}"
 
 
-def _failed(summary: Summary) -> str:
+def _failed(report: ColdStartReport, summary: Summary) -> str:
     parts = []
     if summary.timeouts:
         parts.append(f"{summary.timeouts:,} timed out")
     if summary.errors:
         parts.append(f"{summary.errors:,} crashed")
-    return "\n".join(parts) or "0"
+    return "\n".join(parts) or ("0" if report.tells_failures else ABSENT)
 
 
 def _offset(offset_ms: int) -> str:

@@ -13,6 +13,7 @@ from serverless_lab.coldstarts.invocations import build_invocations
 from serverless_lab.coldstarts.report import ColdStartReport, make_report
 from serverless_lab.errors import BadInput, ReportError
 from serverless_lab.report_line import render_start
+from serverless_lab.reporting import words
 from tests.coldstarts.runs import MAIL, ORDERS, manifest, requests, story
 from tests.coldstarts.story import T0, Environment, request_id
 
@@ -152,6 +153,17 @@ def test_rows_of_a_query_without_a_status_pass_no_gate_on_failures(tmp_path):
     assert outcomes(found, "timeouts > 0", "error_rate > 0%") == [UNTOLD, UNTOLD]
     assert "2 rows of a query that selected no status: whether they failed is not told." in found.notes
     assert outcomes(found, "init_max > 110ms") == [FAILED]
+
+
+def test_a_target_whose_reports_have_no_status_passes_no_gate_on_failures():
+    """LocalStack prints no Status for a timeout either: that none is there does not say that none failed."""
+    events = [event for environment in story() for event in environment.events]
+    saved = SavedInvocations.from_invocations(build_invocations(events), read_at_ms=T0 + 90_000)
+    found = make_report({**manifest(), "target": "localstack"}, saved, requests())
+    assert outcomes(found, "timeouts > 0", "cold_rate > 1%", "client_failures > 0") == [UNTOLD, FAILED, FAILED]
+    assert any(note.startswith("LocalStack's REPORT lines have no Status") for note in found.notes)
+    counts, _ = words.group_cells(found)
+    assert {row[0]: row[-1] for row in counts.rows} == {"Mail": "–", "Orders": "1 timed out"}
 
 
 def test_unfinished_invocations_can_be_gated():
