@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 CONFIDENCE = 0.95
 Z_95 = 1.959963984540054
@@ -211,30 +212,77 @@ class Sample:
         return sum(self.kinds.values())
 
 
-def sample_of(frame: pd.DataFrame, environments: int | None) -> Sample:
-    """The sample of the invocations in `frame` (columns of `frame.COLUMNS`)."""
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What samples need of a frame's invocations, a value for each: made once, whichever groups are then taken.
+
+    `init_ms` is Init Duration where the kind is `cold`, `init_plus_first_ms` what a caller that waited did; what is
+    missing is NaN. `kinds` are positions in `kind_names`.
+    """
+
+    kinds: npt.NDArray[np.intp]
+    kind_names: tuple[str, ...]
+    durations_ms: Floats
+    init_ms: Floats
+    restore_ms: Floats
+    init_plus_first_ms: Floats
+    memory_sizes_mb: Floats
+    max_memory_used_mb: Floats
+    billed_ms: Floats
+    with_init: Flags
+    is_timeout: Flags
+    is_error: Flags
+
+    def sample(self, chosen: Any, environments: int | None) -> Sample:
+        """Of the invocations that `chosen`, a mask or a slice, leaves."""
+        counts = np.bincount(self.kinds[chosen], minlength=len(self.kind_names))
+        memory = self.max_memory_used_mb[chosen]
+        memory = memory[~np.isnan(memory)]
+        sizes, billed = self.memory_sizes_mb[chosen], self.billed_ms[chosen]
+        return Sample(
+            kinds={kind: int(count) for kind, count in zip(self.kind_names, counts, strict=True) if count},
+            durations_ms=sorted_values(self.durations_ms[chosen]),
+            init_ms=sorted_values(self.init_ms[chosen]),
+            restore_ms=sorted_values(self.restore_ms[chosen]),
+            init_plus_first_ms=sorted_values(self.init_plus_first_ms[chosen]),
+            with_init=int(self.with_init[chosen].sum()),
+            environments=environments,
+            memory_sizes_mb=tuple(int(size) for size in np.unique(sizes[~np.isnan(sizes)])),
+            max_memory_used_mb=int(memory.max()) if len(memory) else None,
+            timeouts=int(self.is_timeout[chosen].sum()),
+            errors=int(self.is_error[chosen].sum()),
+            billed=int((~np.isnan(billed)).sum()),
+            billed_ms=int(np.nansum(billed)),
+            billed_mb_ms=int(np.nansum(billed * sizes)),
+        )
+
+
+def columns_of(frame: pd.DataFrame) -> Columns:
+    """The columns of the invocations in `frame` (columns of `frame.COLUMNS`)."""
     from serverless_lab.coldstarts.frame import carries_init, init_plus_duration_ms
 
-    is_timeout = frame["status"] == "timeout"
-    failed = frame["status"].notna() | frame["error_type"].notna()
-    memory = frame["max_memory_used_mb"].dropna()
-    billed = frame["billed_duration_ms"]
-    return Sample(
-        kinds={str(kind): int(count) for kind, count in frame["kind"].value_counts().items()},
-        durations_ms=sorted_values(frame["duration_ms"]),
-        init_ms=sorted_values(frame.loc[frame["kind"] == COLD, "init_duration_ms"]),
-        restore_ms=sorted_values(frame["restore_duration_ms"]),
-        init_plus_first_ms=sorted_values(init_plus_duration_ms(frame)),
-        with_init=int(carries_init(frame).sum()),
-        environments=environments,
-        memory_sizes_mb=tuple(sorted({int(size) for size in frame["memory_size_mb"].dropna()})),
-        max_memory_used_mb=int(memory.max()) if len(memory) else None,
-        timeouts=int(is_timeout.sum()),
-        errors=int((failed & ~is_timeout).sum()),
-        billed=int(billed.notna().sum()),
-        billed_ms=int(billed.sum()),
-        billed_mb_ms=int((billed * frame["memory_size_mb"]).sum()),
+    kinds, kind_names = frame["kind"].factorize()
+    is_timeout = (frame["status"] == "timeout").to_numpy(dtype=bool, na_value=False)
+    failed = (frame["status"].notna() | frame["error_type"].notna()).to_numpy(dtype=bool)
+    return Columns(
+        kinds=kinds,
+        kind_names=tuple(str(name) for name in kind_names),
+        durations_ms=floats_of(frame["duration_ms"]),
+        init_ms=floats_of(frame["init_duration_ms"].where(frame["kind"] == COLD)),
+        restore_ms=floats_of(frame["restore_duration_ms"]),
+        init_plus_first_ms=floats_of(init_plus_duration_ms(frame)),
+        memory_sizes_mb=floats_of(frame["memory_size_mb"]),
+        max_memory_used_mb=floats_of(frame["max_memory_used_mb"]),
+        billed_ms=floats_of(frame["billed_duration_ms"]),
+        with_init=carries_init(frame).to_numpy(dtype=bool, na_value=False),
+        is_timeout=is_timeout,
+        is_error=failed & ~is_timeout,
     )
+
+
+def sample_of(frame: pd.DataFrame, environments: int | None) -> Sample:
+    """The sample of all invocations in `frame`."""
+    return columns_of(frame).sample(slice(None), environments)
 
 
 def merged(samples: Iterable[Sample]) -> Sample:
@@ -413,12 +461,12 @@ def summarise_bins(
     """One summary per bin in order of time, empty ones included."""
     if bins is None:
         return ()
-    parts = {int(at): part for at, part in frame.groupby(bin_numbers(frame, bins))}
+    numbers = bin_numbers(frame, bins).to_numpy(dtype=np.int64, na_value=-1)
+    columns = columns_of(frame)
     environments = environments_by_bin(inits, bins, function=function)
-    empty = frame.iloc[0:0]
     return tuple(
         summary_of(
-            sample_of(parts.get(at, empty), None if environments is None else environments[at]),
+            columns.sample(numbers == at, None if environments is None else environments[at]),
             function=function,
             bin_start_ms=bins.start_ms(at),
             has_rate=has_rate,
