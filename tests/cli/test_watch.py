@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,19 +29,22 @@ mix:
 """
 
 
-@pytest.fixture
-def running(lab: Lab):
-    """A load in real time: 60 requests in 6 seconds."""
+@contextmanager
+def running(lab: Lab, scenario: str) -> Iterator[subprocess.Popen[str]]:
+    """A load in real time; the end of the block waits for its end."""
     lab("up", "--clock", "wall")
     lab("deploy", "--template", str(HELLO), "--json")
-    load = lab.start("load", "--scenario", lab.scenario(STEADY, "steady.yaml"))
-    assert wait_until(lambda: bool(lab.emulator()["environments"]))
-    yield load
-    load.communicate(timeout=60)
+    load = lab.start("load", "--scenario", lab.scenario(scenario, "steady.yaml"))
+    try:
+        assert wait_until(lambda: bool(lab.emulator()["environments"]))
+        yield load
+    finally:
+        load.communicate(timeout=90)
 
 
-def test_a_watch_ends_with_the_run_and_has_seen_all_of_it(lab: Lab, running) -> None:
-    answer = lab("coldstarts", "watch", "--interval", "200ms", "--json")
+def test_a_watch_ends_with_the_run_and_has_seen_all_of_it(lab: Lab) -> None:
+    with running(lab, STEADY):
+        answer = lab("coldstarts", "watch", "--interval", "200ms", "--json")
     looks = [json.loads(line) for line in answer.out.splitlines()]
     assert len(looks) >= 3
     counts = [look["total"]["invocations"] for look in looks]
@@ -52,12 +58,15 @@ def test_a_watch_ends_with_the_run_and_has_seen_all_of_it(lab: Lab, running) -> 
     assert report["total"]["cold_starts"] == looks[-1]["total"]["cold_starts"]
 
 
-def test_lines_are_printed_where_there_is_no_terminal_and_ctrl_c_ends_it_cleanly(lab: Lab, running) -> None:
-    watch = lab.start("coldstarts", "watch", "--interval", "100ms")
-    assert watch.stdout is not None
-    line = watch.stdout.readline()
-    watch.send_signal(signal.SIGINT)
-    out, err = watch.communicate(timeout=30)
+def test_lines_are_printed_where_there_is_no_terminal_and_ctrl_c_ends_it_cleanly(lab: Lab) -> None:
+    """The load goes on for longer than any machine takes to start watching it."""
+    with running(lab, STEADY.replace("duration: 6s", "duration: 60s").replace("count: 60", "count: 600")) as load:
+        watch = lab.start("coldstarts", "watch", "--interval", "100ms")
+        assert watch.stdout is not None
+        line = watch.stdout.readline()
+        watch.send_signal(signal.SIGINT)
+        out, err = watch.communicate(timeout=30)
+        load.send_signal(signal.SIGINT)
     assert watch.returncode == 130
     assert err == ""
     assert "running: " in line
