@@ -16,7 +16,7 @@ from serverless_lab.project import Project
 from tests.emulator.conftest import Emulator
 from tests.emulator.test_sources import rest_api
 
-pytestmark = [pytest.mark.process, pytest.mark.alone]
+pytestmark = pytest.mark.process
 
 # A sleep takes as long in virtual time as it says, whatever the machine does meanwhile.
 SLEEPER = """
@@ -95,6 +95,7 @@ def client(emulator: Emulator, api: str, request: pytest.FixtureRequest) -> Iter
     made.leave()
 
 
+@pytest.mark.alone
 def test_a_request_is_let_in_at_its_time_and_its_latency_is_its_own(client: Client):
     """A minute passes in no time, and a sleep of 200 ms takes 200 ms."""
     client.send(0, sequence="0", next_ms="60000")
@@ -104,6 +105,7 @@ def test_a_request_is_let_in_at_its_time_and_its_latency_is_its_own(client: Clie
     assert clock(client.emulator)["now_ms"] >= client.origin_ms + 60_200
 
 
+@pytest.mark.alone
 def test_requests_of_one_instant_need_an_environment_each_and_none_waits_for_another(client: Client):
     """Twelve inits at once on two cores: each latency is an init and a sleep, not a queue."""
     with ThreadPoolExecutor(12) as pool:

@@ -27,7 +27,7 @@ from tests.emulator.conftest import Emulator
 from tests.emulator.test_sources import rest_api
 from tests.load.test_run import load_processes, rows, scenario
 
-pytestmark = [pytest.mark.process, pytest.mark.alone]
+pytestmark = pytest.mark.process
 
 SLEEPER = """
     import time
@@ -77,6 +77,7 @@ def test_the_emulator_says_which_clock_it_keeps(emulator: Emulator) -> None:
     assert emulator_clock("http://127.0.0.1:1") == "wall"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_minute_after_a_weekend_is_sent_in_seconds_and_told_in_virtual_time(
     processes: int, emulator: Emulator, api: str, tmp_path: Path
