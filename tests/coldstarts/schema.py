@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ SCHEMA = json.loads(Path(serverless_lab.coldstarts.plain.__file__).with_name("re
 
 def problems(data: Any) -> list[str]:
     """What is wrong with `data`, and the keys of it that the schema does not describe."""
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    errors = [
-        f"{error.json_path}: {error.message}" for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(data)
-    ]
+    errors = [f"{error.json_path}: {error.message}" for error in validator().iter_errors(data)]
     return errors + list(_undescribed(data, SCHEMA, "$"))
+
+
+@functools.cache
+def validator() -> jsonschema.Draft202012Validator:
+    """Of the published schema, which is one."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    return jsonschema.Draft202012Validator(SCHEMA)
 
 
 def _undescribed(value: Any, schema: dict[str, Any], path: str) -> Any:
