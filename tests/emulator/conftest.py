@@ -22,6 +22,7 @@ from serverless_lab.emulator import control
 from serverless_lab.emulator.runtimes import Runtimes
 from serverless_lab.project import Project
 from serverless_lab.report_line import ReportLine, parse
+from tests.conftest import python_runtime
 
 
 def zip_of(files: dict[str, str]) -> bytes:
@@ -58,7 +59,7 @@ class Emulator:
 
     def create(self, name: str, code: str, **options: Any) -> str:
         """Create a function from Python source with a `handler`; gives its name."""
-        settings = {"Runtime": "python3.12", "Timeout": 5, "MemorySize": 256, **options}
+        settings = {"Runtime": python_runtime(), "Timeout": 5, "MemorySize": 256, **options}
         self.client("lambda").create_function(
             FunctionName=name,
             Role="arn:aws:iam::000000000000:role/lab",
@@ -122,7 +123,7 @@ class Invoked:
 def prepare_runtimes() -> None:
     """What functions here run on is installed before one is invoked: the first time on a machine it takes a while."""
     runtimes = Runtimes(virtual=True)
-    for identifier in ("python3.12", "python3.13", "nodejs20.x"):
+    for identifier in {python_runtime(), "python3.12", "python3.13", "nodejs20.x"}:
         runtimes.get(identifier)
 
 

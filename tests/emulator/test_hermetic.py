@@ -9,6 +9,7 @@ import pytest
 
 from serverless_lab.emulator import control
 from serverless_lab.project import Project
+from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
 
 pytestmark = pytest.mark.process
@@ -111,7 +112,7 @@ def test_the_environment_is_what_lambda_sets_and_the_functions_own_variables(emu
     assert seen["TABLE"] == "events"
     assert seen["AWS_LAMBDA_FUNCTION_NAME"] == name
     assert seen["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
-    assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
+    assert seen["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{python_runtime()}"
     assert seen["AWS_ENDPOINT_URL"] == emulator.url
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
 from tests.fidelity.functions import archive, create, layer, needs_python
 from tests.fidelity.table import Area, Grade, aws
@@ -30,7 +31,7 @@ NOTHING = {"index.py": "def handler(event, context):\n    return None\n"}
 def refused(emulator: Emulator, name: str, **options: Any) -> tuple[str, str]:
     """Error code and message of a CreateFunction that is refused; nothing is created."""
     with pytest.raises(ClientError) as caught:
-        create(emulator, name, "python3.12", NOTHING, **options)
+        create(emulator, name, python_runtime(), NOTHING, **options)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     with pytest.raises(ClientError):
         emulator.client("lambda").get_function(FunctionName=name)
@@ -44,7 +45,7 @@ def refused_size(emulator: Emulator, size: int) -> tuple[str, str]:
         "FunctionName": f"env-tmp-{size}",
         "Role": "arn:aws:iam::000000000000:role/lab",
         "Handler": "index.handler",
-        "Runtime": "python3.12",
+        "Runtime": python_runtime(),
         "Code": {"ZipFile": base64.b64encode(archive(NOTHING)).decode()},
         "EphemeralStorage": {"Size": size},
     }
@@ -70,7 +71,7 @@ RESERVED_TEXT = (
 def test_reserved_variables_are_refused(emulator: Emulator):
     found = refused(emulator, "env-reserved", Environment={"Variables": {"AWS_REGION": "x"}})
     assert found == ("InvalidParameterValueException", RESERVED_TEXT)
-    name = create(emulator, "env-update", "python3.12", NOTHING)
+    name = create(emulator, "env-update", python_runtime(), NOTHING)
     for reserved in ("_HANDLER", "AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "AWS_LAMBDA_INITIALIZATION_TYPE"):
         with pytest.raises(ClientError, match=f"Reserved keys used in this request: {reserved}$"):
             emulator.client("lambda").update_function_configuration(
@@ -123,7 +124,7 @@ def test_tmp_is_full_at_its_size(emulator: Emulator):
     """
     if not emulator.status["private_tmp"]:
         pytest.skip("this host allows no mount namespaces")
-    name = create(emulator, "env-tmp", "python3.12", {"index.py": code}, MemorySize=1769, Timeout=60)
+    name = create(emulator, "env-tmp", python_runtime(), {"index.py": code}, MemorySize=1769, Timeout=60)
     assert emulator.invoke(name).body == [512, "No space left on device"]
 
 
@@ -154,7 +155,7 @@ def test_tmp_outlives_a_crash(emulator: Emulator):
     """
     if not emulator.status["private_tmp"]:
         pytest.skip("this host allows no mount namespaces")
-    name = create(emulator, "env-crash", "python3.12", {"index.py": code})
+    name = create(emulator, "env-crash", python_runtime(), {"index.py": code})
     assert emulator.invoke(name, "crash").function_error == "Unhandled"
     assert emulator.invoke(name, "look").body == [0, ["kept"]]
     assert len({stream for stream, _ in emulator.log(name)}) == 1
@@ -176,7 +177,7 @@ def test_the_task_root_is_read_only(emulator: Emulator):
     """
     if not emulator.status["private_tmp"]:
         pytest.skip("this host allows no mount namespaces")
-    name = create(emulator, "env-root", "python3.12", {"index.py": code})
+    name = create(emulator, "env-root", python_runtime(), {"index.py": code})
     assert emulator.invoke(name).body == ["/var/task", "/var/task/index.py", "/var/task", "Read-only file system"]
 
 
@@ -196,7 +197,7 @@ def test_layers_lie_one_over_the_other(emulator: Emulator):
     if not emulator.status["private_tmp"]:
         pytest.skip("this host allows no mount namespaces")
     for number, (order, wanted) in enumerate((([first, second], "second"), ([second, first], "first"))):
-        name = create(emulator, f"env-order-{number}", "python3.12", {"index.py": code}, Layers=order)
+        name = create(emulator, f"env-order-{number}", python_runtime(), {"index.py": code}, Layers=order)
         assert emulator.invoke(name).body == [wanted, "/opt/python/both.py", ["one.txt", "two.txt"]]
 
 
@@ -232,7 +233,7 @@ def test_a_layers_programs_are_found(emulator: Emulator):
             said = subprocess.run(['greet'], capture_output=True, text=True).stdout
             return [said, os.environ['LD_LIBRARY_PATH'].split(':')]
     """
-    name = create(emulator, "env-bin", "python3.12", {"index.py": code}, Layers=[arn])
+    name = create(emulator, "env-bin", python_runtime(), {"index.py": code}, Layers=[arn])
     said, libraries = emulator.invoke(name).body
     assert said.startswith("hello from ") and said.endswith("/bin/greet\n")
     assert {"/var/task", "/var/task/lib", "/opt/lib"} <= set(libraries) or not emulator.status["private_tmp"]
@@ -243,7 +244,7 @@ def test_five_layers_at_most(emulator: Emulator):
     arns = [layer(emulator, f"env-many-{number}", {"data.txt": str(number)}) for number in range(6)]
     found = refused(emulator, "env-many", Layers=arns)
     assert found == ("InvalidParameterValueException", "Cannot reference more than 5 layers.")
-    create(emulator, "env-five", "python3.12", NOTHING, Layers=arns[:5])
+    create(emulator, "env-five", python_runtime(), NOTHING, Layers=arns[:5])
 
 
 @aws(
@@ -270,5 +271,5 @@ def test_two_versions_of_a_layer_are_refused(emulator: Emulator):
 def test_what_a_function_may_set_itself(emulator: Emulator):
     code = "import os\ndef handler(event, context):\n    return [os.environ[n] for n in ('TZ', 'LANG', 'MINE')]\n"
     own = {"TZ": "Europe/Vienna", "LANG": "C.UTF-8", "MINE": "$HOME ${X} 'x'"}
-    name = create(emulator, "env-own", "python3.12", {"index.py": code}, Environment={"Variables": own})
+    name = create(emulator, "env-own", python_runtime(), {"index.py": code}, Environment={"Variables": own})
     assert emulator.invoke(name).body == ["Europe/Vienna", "C.UTF-8", "$HOME ${X} 'x'"]

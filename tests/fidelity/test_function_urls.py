@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
 from tests.fidelity.functions import create
 from tests.fidelity.table import Area, Grade, aws
@@ -20,7 +21,7 @@ CONFIGURATION = "https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration
 
 
 def url_of(emulator: Emulator, name: str, code: str, **config: Any) -> str:
-    create(emulator, name, "python3.12", {"index.py": code})
+    create(emulator, name, python_runtime(), {"index.py": code})
     made = emulator.client("lambda").create_function_url_config(FunctionName=name, AuthType="NONE", **config)
     return str(made["FunctionUrl"])
 

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from serverless_lab import quotas
 from serverless_lab.emulator.plane import vcpus
+from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
 from tests.fidelity.table import Area, Grade, aws
 
@@ -341,7 +342,7 @@ def stack_template(resource: dict[str, Any], code: str = TELL, description: str 
     function = {
         "Type": "AWS::Lambda::Function",
         "Properties": {
-            "Runtime": "python3.12",
+            "Runtime": python_runtime(),
             "Handler": "index.handler",
             "Role": "arn:aws:iam::000000000000:role/lab",
             "Code": {"ZipFile": textwrap.dedent(code)},

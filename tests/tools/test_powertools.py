@@ -17,6 +17,7 @@ import pytest
 
 from serverless_lab.coldstarts.files import read_paths
 from serverless_lab.coldstarts.frame import to_frame
+from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator, zip_of
 from tests.tools.conftest import Loaded
 
@@ -62,7 +63,7 @@ def log(loaded: Loaded, tmp_path_factory: pytest.TempPathFactory) -> list[dict[s
         FunctionName="powertools",
         Role="arn:aws:iam::000000000000:role/lab",
         Handler="app.handler",
-        Runtime="python3.12",
+        Runtime=python_runtime(),
         Timeout=20,
         MemorySize=512,
         Code={"ZipFile": package()},
