@@ -7,6 +7,9 @@ LOCALSTACK_PYTHON ?= python3.11
 LOCALSTACK_VENV := .venv-localstack
 LOCALSTACK_STAMP := $(LOCALSTACK_VENV)/.installed
 
+# Bytecode is kept, whatever the shell says: compiling the tests anew takes seven seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-localstack lint format bench soak lock clean
 
@@ -30,7 +33,7 @@ demo: $(STAMP)  ## the main job on the embedded target: deploy, monday-spike, co
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not alone and not localstack" --numprocesses auto --dist loadscope
+	$(BIN)/python -m pytest -m "not alone and not localstack" --numprocesses auto --dist loadscope --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 test-localstack: $(STAMP) $(LOCALSTACK_STAMP)  ## the three commands on the real LocalStack, which needs Python 3.11 but no Docker

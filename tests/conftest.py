@@ -29,6 +29,12 @@ START_TIMEOUT_S = 60
 PR_SET_PDEATHSIG = 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that start processes are long and come first; the many short ones level out the end of a parallel run."""
+    long = {item.path for item in items if item.get_closest_marker("process")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @functools.cache
 def python_runtime() -> str:
     """The runtime of functions whose test is not about a version: an optimised Python, where this machine has one.
