@@ -35,8 +35,9 @@ def test_the_embedded_target_is_usable_here_and_the_emulator_is_seen(lab: Lab) -
     }
     assert "not running" in lab("doctor").out
     lab("up", "--json")
-    assert "runs on 127.0.0.1:" in lab("doctor").out
-    assert "free" in lab("doctor").out
+    told = lab("doctor").out
+    assert "runs on 127.0.0.1:" in told
+    assert "free" in told
 
 
 def test_what_keeps_functions_from_running_as_on_aws_is_told_with_the_variable_that_helps(

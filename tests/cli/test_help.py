@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,16 @@ def test_help_loads_no_heavy_library(lab: Lab) -> None:
 
 
 def test_help_answers_at_once(lab: Lab) -> None:
-    """The bar is loose because tests run on busy machines; the benchmark prints the median."""
+    """What it computes is less than anybody notices; the benchmark prints how long that takes on an idle machine."""
     fresh = Lab(lab.directory, forked=False)
 
-    def seconds() -> float:
-        start = time.perf_counter()
+    def cpu_seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         fresh("--help")
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(5)) < 1.0
+    assert min(cpu_seconds() for _ in range(3)) < 0.6
 
 
 def test_help_names_every_command_in_a_whole_sentence(lab: Lab) -> None:

@@ -211,9 +211,9 @@ def test_a_damaged_file_takes_no_longer_than_a_whole_one():
     broken = whole.replace('"ingestionTime"', "ingestionTime")
 
     def seconds(text: str) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         read(text)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     seconds(whole[:1_000])
     assert len(places_in(broken)) == broken.count("\n")
