@@ -5,7 +5,9 @@
 Text as an export to S3 has it, then the same as gzip and as JSON lines of FilterLogEvents. For each function and bin:
 invocations, REPORT lines with an init, p50, p90 and p99 (nearest rank) and the maximum of Duration; in a second figure
 the kinds too. Every table is compared with one that reads line by line, the kinds with what the log was made from.
-DuckDB runs several queries on a smaller log first, and the fastest of them on the large one.
+DuckDB runs several queries on a smaller log first, and the fastest of them on the large one. On JSON lines it parses
+with `read_json` into the two columns that it needs, or reads lines and parses those that contain a REPORT; the digest
+shows of every line that it is whole JSON, and has a figure with kinds there too. mawk does not read JSON or gzip.
 
 Each measurement has a process of its own, which says its time without its imports and the most memory that it and its
 workers had together. DuckDB comes with the `dev` extra, mawk with `apt-get install mawk`. About 4.3 GB of disk.
@@ -372,6 +374,10 @@ def run_all(reports: int, cache: Path, run: Run, *, text_only: bool = False) -> 
         print(HEADING)
         plain = run.measure("digest", folder)
         run.show("digest", plain, found.reports)
+        told = run.measure("digest, kinds", folder, times=1)
+        run.show("digest with kinds", told, found.reports)
+        right = {f"{function} {ms} {kind}": count for (function, ms, kind), count in found.kinds.items()}
+        run.wants(told.kinds == right, f"{label}, with kinds: not the kinds that the log was made from")
         if has_duckdb:
             best = _fastest(run, [name for name in QUERIES if name.startswith(first_word)], folder)
             theirs = run.measure(best, folder, times=1)
