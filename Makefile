@@ -1,8 +1,9 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything is installed into .venv from requirements.lock.
-# The first python3 on the PATH that can make a venv and was compiled with optimisations, as distributions' are; the first
+# The first python3 on the PATH that can make a venv, has its headers for what is built from source, and was compiled with optimisations, as distributions' are; the first
 # of all where none was. pyenv's is not unless told otherwise, and takes half as long again for everything.
-OPTIMISED := import ensurepip, sys, sysconfig; options = str(sysconfig.get_config_var("CONFIG_ARGS")); \
-    sys.exit(sys.version_info < (3, 11) or not (sys.base_prefix == "/usr" or "--enable-optimizations" in options))
+OPTIMISED := import ensurepip, os, sys, sysconfig; options = str(sysconfig.get_config_var("CONFIG_ARGS")); \
+    headers = os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")); \
+    sys.exit(sys.version_info < (3, 11) or not (headers and (sys.base_prefix == "/usr" or "--enable-optimizations" in options)))
 PYTHON ?= $(or $(shell IFS=:; for folder in $$PATH; do \
     "$$folder/python3" -c '$(OPTIMISED)' 2>/dev/null && echo "$$folder/python3" && break; done),python3)
 VENV := .venv
