@@ -480,6 +480,19 @@ def test_a_digest_agrees_with_the_general_reader_however_the_text_is_cut(files, 
         assert_same(digest, read_paths([Path(folder)]))
 
 
+def test_a_text_that_the_general_reader_takes_for_json_is_left_to_it(tmp_path: Path):
+    """Both must call a file the same, though a record of JSON stands only below other lines."""
+    stamp = "2026-11-24T16:00:00.000Z"
+    report = f"{stamp} {render(ReportLine(request_id(1), 3.0, 3, 128, 60))}"
+    write_files(tmp_path, {"loose/000000": f'{report}{{"level": "INFO", "message": "structured"}}\n{report}'.encode()})
+    assert run([tmp_path], bin_ms=BIN_MS, processes=1) is None
+    assert set(read_paths([tmp_path]).formats.values()) == {"json"}
+    write_files(tmp_path, {"loose/000000": f"{report}structured\n{report}".encode()})
+    digest = run([tmp_path], bin_ms=BIN_MS, processes=1)
+    assert digest is not None
+    assert_same(digest, read_paths([tmp_path]))
+
+
 @given(
     files=json_files(),
     block_bytes=st.sampled_from([8, 300, 1000, 1 << 20]),

@@ -14,7 +14,7 @@ from serverless_lab.coldstarts.digest.layouts import Layouts
 from serverless_lab.coldstarts.digest.swar import STAMP_SIZE, Text, instants
 from serverless_lab.coldstarts.files import _files as files_below
 from serverless_lab.coldstarts.files import names_in_path
-from serverless_lab.coldstarts.formats_json import read_json
+from serverless_lab.coldstarts.formats_json import is_json, read_json
 from serverless_lab.coldstarts.formats_packed import GZIP, ZSTD, Unpacked
 from serverless_lab.coldstarts.formats_text import TextReader, Where
 
@@ -161,6 +161,8 @@ def _export_ms(head: bytes) -> int | None:
     """
     if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head:
         return None
+    if is_json(head.decode("utf-8", "replace")):
+        return None  # also where something else stands before it
     lines = head.split(b"\n")[:_LINES]
     stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
     if not stamped or not _is_log(lines):
