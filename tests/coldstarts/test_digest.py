@@ -500,7 +500,7 @@ def test_a_text_that_the_general_reader_takes_for_json_is_left_to_it(tmp_path: P
     piece_bytes=st.sampled_from([500, 1 << 26]),
 )
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
