@@ -24,7 +24,8 @@ PIECE_BYTES = 64 << 20
 TEXT, JSON = "text", "json"
 """What is read here of `formats.FORMATS`."""
 
-_HEAD = 4096
+_HEAD = 65_536  # the general reader tells the format by no less
+_LOOK = 4096
 _LINES = 20
 _PACKED_TIMES = 6  # about how much larger what is packed is when it is read
 
@@ -159,10 +160,11 @@ def _export_ms(head: bytes) -> int | None:
     Events in Lambda's JSON format are left to the general reader, whatever stands before them, and so are the lines of
     the module that `lab deploy` adds to functions.
     """
-    if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head:
-        return None
     if is_json(head.decode("utf-8", "replace")):
         return None  # also where something else stands before it
+    head = head[:_LOOK]
+    if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head:
+        return None
     lines = head.split(b"\n")[:_LINES]
     stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
     if not stamped or not _is_log(lines):
@@ -178,6 +180,7 @@ def _json_ms(head: bytes, log_stream: str) -> int | None:
 
     What Lambda logs in JSON itself is left to the general reader, as in `_export_ms`.
     """
+    head = head[:_LOOK]
     whole, _, _ = head.rpartition(b"\n")
     if b"\0" in head or b'"platform.' in head or b'"serverless-lab.' in head or not whole:
         return None
