@@ -42,6 +42,13 @@ class ClientSummary:
         return self.requests - self.sent
 
 
+def succeeded(requests: pd.DataFrame) -> pd.Series:
+    """Which requests the scenario takes for a success: 2xx and 3xx, or what it expects."""
+    if "succeeded" in requests:
+        return requests["succeeded"].fillna(False).astype(bool)
+    return requests["status_code"].between(200, 399).fillna(False).astype(bool)
+
+
 def client_summary(requests: pd.DataFrame, invocations: pd.DataFrame) -> ClientSummary:
     """The summary of `requests` (columns of requests.parquet), joined with a frame of `frame.COLUMNS`."""
     from serverless_lab.coldstarts.frame import join_requests
@@ -50,7 +57,7 @@ def client_summary(requests: pd.DataFrame, invocations: pd.DataFrame) -> ClientS
     frame = join.frame
     sent = requests["sent_ms"].notna()
     status = requests["status_code"]
-    ok = status.between(200, 399).fillna(False).astype(bool)
+    ok = succeeded(requests)
     errors = requests.loc[sent & status.isna(), "error"].fillna("no response")
     joined = frame[frame["reports"] > 0]
     known = joined[joined["kind"] != UNKNOWN]

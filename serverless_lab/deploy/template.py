@@ -18,6 +18,7 @@ from typing import Any
 from serverless_lab.deploy.assembly import BUILT_BY_SAM, Assembly, drop_bootstrap, read_assembly, rewrite
 from serverless_lab.deploy.intrinsics import NO_VALUE, Scope, Special, as_text, evaluate, intrinsic, references
 from serverless_lab.deploy.parameters import parameter_problem
+from serverless_lab.deploy.references import dangling
 from serverless_lab.deploy.template_text import parse
 from serverless_lab.errors import TemplateError
 
@@ -194,8 +195,12 @@ class Template:
         """What has to be packaged or uploaded before the template can be sent.
 
         Raises:
-            TemplateError: a path that is not there, or a local thing that `lab` cannot send.
+            TemplateError: a path that is not there, a local thing that `lab` cannot send, or a reference to nothing.
         """
+        for wrong in dangling(self.document):
+            where = f"{self.path}: Outputs" if wrong.logical_id is None else self.where(wrong.logical_id)
+            hint = f"did you mean `{wrong.close}`?" if wrong.close else "it has no such parameter or resource"
+            raise TemplateError(f"{where} refers to `{wrong.name}`, which the template does not have", hint=hint)
         scope = self.scope(values)
         found = []
         for logical_id, resource in self.resources.items():

@@ -141,8 +141,9 @@ class Generators:
         return {}
 
     def beat(self, body: bytes) -> dict[str, Any]:
-        self._known(str(_object(body)["generator"])).spoke_at = time.monotonic()
-        return {}
+        generator = self._known(str(_object(body)["generator"]))
+        generator.spoke_at = time.monotonic()
+        return {"now_ms": self._clock.now_ms() - generator.run.origin_ms}
 
     def release(self, body: bytes) -> dict[str, Any]:
         """A hold that will not be followed by a request."""

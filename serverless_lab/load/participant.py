@@ -69,8 +69,9 @@ class Participant:
         """Nothing will follow."""
         self._ask("release", generator=self._token, hold=hold_id)
 
-    def beat(self) -> None:
-        self._ask("beat", generator=self._token)
+    def beat(self) -> float:
+        """Says that this participant is there; gives the time since the run's zero, in ms."""
+        return float(self._ask("beat", generator=self._token)["now_ms"])
 
     def leave(self) -> None:
         """Raises ClockLost when the emulator had dropped this participant before."""

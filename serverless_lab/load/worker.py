@@ -138,7 +138,7 @@ class Worker:
                 dispatcher.run()
             self.pool.join()
         finally:
-            stopped_ms = self.clock.now_ms()
+            stopped_ms = self.stopped_ms()
             self.pool.kill()
             ticker.kill()
             if dispatcher is not None:
@@ -156,6 +156,10 @@ class Worker:
                 cpu_share=round(cpu_s / max(time.monotonic() - began_s, 0.001), 3),
                 in_flight_max=self.in_flight_max,
             )
+
+    def stopped_ms(self) -> float:
+        """When the run ends, or is stopped: what was due before is accounted for."""
+        return self.clock.now_ms()
 
     def end(self) -> None:
         """Everything that will be answered is."""

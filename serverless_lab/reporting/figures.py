@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from serverless_lab.coldstarts.client import succeeded
 from serverless_lab.coldstarts.frame import init_plus_duration_ms, join_requests
 from serverless_lab.coldstarts.invocations import COLD, UNKNOWN, WARM
 from serverless_lab.coldstarts.lifetimes import environments_over_time
@@ -130,7 +131,7 @@ def _of_client(report: ColdStartReport, requests: pd.DataFrame) -> list[_Series]
     assert report.saved is not None and report.started_at_ms is not None
     frame = join_requests(requests, report.saved.frame).frame
     frame = frame[frame["latency_ms"].notna()]
-    ok = frame["status_code"].between(200, 399).fillna(False).astype(bool)
+    ok = succeeded(frame)
     kinds = frame["kind"].fillna(UNKNOWN).where(ok, FAILED)
     return _split(kinds, floats_of(frame["intended_ms"]) + report.started_at_ms, floats_of(frame["latency_ms"]))
 

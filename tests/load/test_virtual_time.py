@@ -195,6 +195,29 @@ def test_an_interrupted_run_lets_the_emulator_go_on(emulator: Emulator, api: str
     assert send(api, tmp_path / "next", phases=[{"law": "burst", "count": 2}]).complete
 
 
+def test_requests_under_way_when_a_run_is_interrupted_have_their_rows(
+    emulator: Emulator, api: str, tmp_path: Path
+) -> None:
+    """No answer has told of the burst's instant yet, and still it has arrived: its invocations are in the log."""
+    told = threading.Event()
+
+    def stop(progress: LoadProgress) -> None:
+        at_work = clock_of(emulator)["actors"]
+        if progress.finished == 1 and at_work["running"] >= 5 and not told.is_set():
+            told.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    phases = [
+        {"law": "burst", "count": 1},
+        {"law": "burst", "start": "10s", "count": 5},
+        {"law": "burst", "start": "30s", "count": 3},
+    ]
+    result = send(api, tmp_path / "run", mix=[{"request": "GET /5000"}], phases=phases, progress=stop)
+    assert result.interrupted and (result.sent, result.succeeded) == (6, 1), result.problems
+    stopped = [(row["intended_ms"], row["sent_ms"], row["error"]) for row in rows(result) if row["sent_ms"] is not None]
+    assert sorted(stopped)[1:] == [(10_000.0, 10_000.0, "stopped before a response")] * 5
+
+
 def test_a_killed_load_process_is_dropped_and_its_run_told_as_lost(
     emulator: Emulator, api: str, tmp_path: Path
 ) -> None:
