@@ -142,13 +142,21 @@ class Project:
             ) from error
 
     def remember_deployment(self, deployment: Deployment) -> None:
+        self._keep_out_of_git()
         write_json(self._deployment_file, deployment.to_json())
+
+    def _keep_out_of_git(self) -> None:
+        """Nothing in the state directory is for a repository."""
+        ignore = self.state / ".gitignore"
+        if not ignore.exists():
+            write_text(ignore, "*\n")
 
     def forget_deployment(self) -> None:
         self._deployment_file.unlink(missing_ok=True)
 
     def new_run(self, scenario: str, now: datetime) -> Path:
         """An empty folder for a run of `scenario`, named by time and scenario."""
+        self._keep_out_of_git()
         stem = f"{now:%Y%m%d-%H%M%S}-{scenario}"
         for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
             folder = self.runs / f"{stem}{suffix}"

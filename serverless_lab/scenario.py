@@ -385,12 +385,10 @@ class _Parser(Checker):
             try:
                 law = Law(keys["law"].value)
             except ValueError:
-                self.fail(
-                    keys["law"].line,
-                    f"{where}.law",
-                    f"unknown law {shown(keys['law'].plain())}",
-                    f"laws: {', '.join(Law)}",
-                )
+                said = str(keys["law"].plain())
+                close = difflib.get_close_matches(said, list(Law), n=1)
+                hint = f"did you mean `{close[0]}`? " if close else ""
+                self.fail(keys["law"].line, f"{where}.law", f"unknown law `{said}`", f"{hint}laws: {', '.join(Law)}")
         name = self.text(keys["name"], f"{where}.name") if "name" in keys else f"phase {number + 1}"
         start = self.duration(keys["start"], f"{where}.start", zero=True) if "start" in keys else default_start
 

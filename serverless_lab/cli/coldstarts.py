@@ -183,6 +183,7 @@ def report(
             by=dimensions,
             with_rows=parquet is not None,
         )
+        _refuse_nothing_read(found)
     elif log_format is not None:
         raise typer.BadParameter("--format is for files: name one")
     elif asked.is_asked_for:
@@ -226,6 +227,17 @@ def schema(as_json: AsJson = False) -> None:
     """
     text = (Path(__file__).parent.parent / "coldstarts" / "report.schema.json").read_text(encoding="utf-8")
     typer.echo(text, nl=False)
+
+
+def _refuse_nothing_read(found: ColdStartReport) -> None:
+    """A report on files none of which is a log would look like one on functions that nobody called."""
+    files = found.files
+    if files is not None and files.unreadable_files and not sum(files.formats.values()):
+        first = files.unreadable[0]
+        others = f", and {files.unreadable_files - 1:,} more like it" if files.unreadable_files > 1 else ""
+        raise ReportError(
+            f"{first.file}: {first.reason}{others}", hint="docs/coldstarts.md has what can be read; --format forces one"
+        )
 
 
 def _refuse_runs(paths: list[Path]) -> None:

@@ -99,6 +99,7 @@ def compare(
     folder = ComparisonFolder(project, loaded.name)
     name = target_name or "local"
     stack = _stack(project, template, loaded.name, name)
+    _check_parameters(chosen, stack)
     bench = _bench(project, folder, stack, name, region, profile, force)
     plan = _plan(chosen, loaded, stack, bench, repeat, seed, sensitivity)
     month_of, traffic = _money(region, requests_per_month, peaks_per_month, prices)
@@ -137,6 +138,21 @@ def _scenario(project: Project, name: str, request: str | None) -> Scenario:
 
     loaded = load_scenario(name, project.directory)
     return loaded if request is None else with_request(loaded, request)
+
+
+def _check_parameters(chosen: VariantSet, stack: StackPlan) -> None:
+    """The bundled variants are of the bundled template."""
+    from serverless_lab.deploy.template import read_template
+
+    known = read_template(stack.template).parameters
+    for variant in chosen.variants:
+        for name in variant.parameters:
+            if name not in known:
+                where = f"variant `{variant.name}` of {chosen.source}"
+                raise BadInput(
+                    f"{stack.template} has no parameter `{name}`, which {where} sets",
+                    hint="write variants of your own, --variants FILE: docs/comparing.md has an example",
+                )
 
 
 def _stack(project: Project, template: Path | None, scenario: str, target_name: str) -> StackPlan:

@@ -124,6 +124,12 @@ def run_usage(
     parts = [of_lambda.usage, *(part.usage(duration_s) for part in standing)]
     notes = list(of_lambda.notes)
     unknown = []
+    sent, planned = int(manifest.get("sent") or 0), int(manifest.get("planned") or 0)
+    is_cut = manifest.get("complete") is False
+    if is_cut:
+        notes.append(
+            f"The run was not complete: {sent:,} of {planned:,} requests were sent, and a month is made of those."
+        )
     if manifest.get("stack_name") is not None and requests is not None:
         api = f"apigateway.{manifest.get('api_type') or 'rest'}"
         parts.append(Usage.of({api: requests, "transfer.out": gigabytes(response_bytes)}, COUNTED))
@@ -138,7 +144,8 @@ def run_usage(
         scenario=str(manifest.get("scenario") or ""),
         target=str(manifest.get("target") or ""),
         region=str(manifest.get("region") or ""),
-        requests=requests if requests is not None else int(manifest.get("sent") or 0),
+        # What was under way when a run was stopped was invoked, and no client has its answer.
+        requests=sent if requests is None or is_cut else requests,
         duration_s=duration_s,
         usage=total(parts),
         of_lambda=of_lambda,

@@ -98,6 +98,15 @@ def test_what_cannot_be_read_is_refused_with_a_way_out(
     assert hint in answer.hint
 
 
+def test_files_none_of_which_is_a_log_are_refused_and_beside_a_log_told(lab: Lab, logs: Path) -> None:
+    (lab.directory / "empty.log").write_bytes(b"")
+    (lab.directory / "photo.log").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    answer = lab.refused("coldstarts", "report", "empty.log", "photo.log")
+    assert answer.error == "error: empty.log: the file is empty, and 1 more like it"
+    assert "docs/coldstarts.md" in answer.hint
+    assert lab("coldstarts", "report", "empty.log", "logs", "--json").json["total"]["invocations"] > 0
+
+
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 

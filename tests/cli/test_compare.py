@@ -112,5 +112,6 @@ def test_a_parameter_that_the_template_does_not_have_is_refused_before_anything_
     given = compare(lab)
     (lab.directory / "variants.yaml").write_text("variants: [{name: a, parameters: {Greetings: x}}]")
     answer = lab.refused(*given)
-    assert "Greetings" in answer.error
+    assert "has no parameter `Greetings`, which variant `a` of" in answer.error
+    assert "--variants FILE" in answer.hint
     assert bench_process(lab) is None

@@ -123,6 +123,15 @@ def test_a_run_without_a_single_report_is_a_report_that_says_so():
 # --- the client's side -----------------------------------------------------------------------------------------------
 
 
+def test_a_failure_is_what_the_scenario_takes_for_one():
+    """With `expect: [502]`, a 502 is a success and a 200 is none."""
+    judged = requests()
+    judged["succeeded"] = judged["status_code"].eq(502).fillna(False).astype(bool)
+    client = make_report(manifest(), saved(*story()), judged).client
+    assert client is not None
+    assert (client.requests, client.failures) == (7, 6)
+
+
 def test_client_latency_stands_beside_the_kind_of_its_invocation(report):
     client = report.client
     assert client is not None

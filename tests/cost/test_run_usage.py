@@ -90,6 +90,13 @@ def test_the_folder_of_a_run_has_all_of_it(tmp_path: Path):
     assert (found.requests, found.duration_s) == (3, 60.0)
 
 
+def test_a_run_that_was_stopped_is_of_what_was_sent_and_says_so():
+    """What was under way then was invoked, though no client has its answer."""
+    cut = run_usage({**MANIFEST, "complete": False, "sent": 4, "planned": 50}, LINES, 3, CALLS)
+    assert cut.requests == 4
+    assert "The run was not complete: 4 of 50 requests were sent, and a month is made of those." in cut.notes
+
+
 def test_a_request_that_never_reached_the_api_is_not_billed(tmp_path: Path):
     """The fourth has no status: nobody answered it."""
     _write(tmp_path)

@@ -105,7 +105,12 @@ REFUSED = [
     (f"{MIX}\nphases:\n- duration: 6s\n  rate: {{from: 0, to: 0}}", 4, "sends nothing", ""),
     (f"{MIX}\nphases:\n- duration: 6s\n  rate: {{from: 0}}", 4, "rate.to: is missing", ""),
     (f"{MIX}\nphases:\n- duration: 90d\n  rate: 300", 3, "more than 5,000,000", ""),
-    (f"{MIX}\nphases:\n- law: brust\n  count: 3", 3, "unknown law", "poisson, uniform, burst, front-loaded"),
+    (
+        f"{MIX}\nphases:\n- law: brust\n  count: 3",
+        3,
+        "unknown law `brust`",
+        "did you mean `burst`? laws: poisson, uniform, burst",
+    ),
     (f"{MIX}\nphases:\n- law: burst\n  count: 3\n  duration: 3s", 5, "has no duration", ""),
     (f"{MIX}\nphases:\n- law: burst\n  rate: 3", 4, "needs `count`", ""),
     (f"{MIX}\nphases:\n- duration: 3s\n  count: 3\n  time_constant: 1s", 5, "time constant", ""),
