@@ -21,6 +21,12 @@ def needs_python(minor: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(find_python(minor) is None, reason=f"this host has no Python 3.{minor}")
 
 
+def needs_files_of_its_own(emulator: Emulator) -> None:
+    """Where the host allows no mount namespaces, functions see its files as the user does."""
+    if not emulator.status["private_tmp"]:
+        pytest.skip("this host allows no mount namespaces")
+
+
 def archive(files: dict[str, str], executable: tuple[str, ...] = ()) -> bytes:
     """A zip whose `executable` files have their execute bit."""
     bundle = io.BytesIO()

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
-from tests.fidelity.functions import archive, create, layer, needs_python
+from tests.fidelity.functions import archive, create, layer, needs_files_of_its_own, needs_python
 from tests.fidelity.table import Area, Grade, aws
 
 pytestmark = pytest.mark.process
@@ -122,8 +122,7 @@ def test_tmp_is_full_at_its_size(emulator: Emulator):
             except OSError as error:
                 return [written // 1_048_576, error.strerror]
     """
-    if not emulator.status["private_tmp"]:
-        pytest.skip("this host allows no mount namespaces")
+    needs_files_of_its_own(emulator)
     name = create(emulator, "env-tmp", python_runtime(), {"index.py": code}, MemorySize=1769, Timeout=60)
     assert emulator.invoke(name).body == [512, "No space left on device"]
 
@@ -153,8 +152,7 @@ def test_tmp_outlives_a_crash(emulator: Emulator):
                 os._exit(3)
             return before
     """
-    if not emulator.status["private_tmp"]:
-        pytest.skip("this host allows no mount namespaces")
+    needs_files_of_its_own(emulator)
     name = create(emulator, "env-crash", python_runtime(), {"index.py": code})
     assert emulator.invoke(name, "crash").function_error == "Unhandled"
     assert emulator.invoke(name, "look").body == [0, ["kept"]]
@@ -175,8 +173,7 @@ def test_the_task_root_is_read_only(emulator: Emulator):
             except OSError as error:
                 return [os.getcwd(), __file__, os.environ['LAMBDA_TASK_ROOT'], error.strerror]
     """
-    if not emulator.status["private_tmp"]:
-        pytest.skip("this host allows no mount namespaces")
+    needs_files_of_its_own(emulator)
     name = create(emulator, "env-root", python_runtime(), {"index.py": code})
     assert emulator.invoke(name).body == ["/var/task", "/var/task/index.py", "/var/task", "Read-only file system"]
 
@@ -194,8 +191,7 @@ def test_layers_lie_one_over_the_other(emulator: Emulator):
         def handler(event, context):
             return [both.LAYER, both.__file__, sorted(os.listdir('/opt/data'))]
     """
-    if not emulator.status["private_tmp"]:
-        pytest.skip("this host allows no mount namespaces")
+    needs_files_of_its_own(emulator)
     for number, (order, wanted) in enumerate((([first, second], "second"), ([second, first], "first"))):
         name = create(emulator, f"env-order-{number}", python_runtime(), {"index.py": code}, Layers=order)
         assert emulator.invoke(name).body == [wanted, "/opt/python/both.py", ["one.txt", "two.txt"]]

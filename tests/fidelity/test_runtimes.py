@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.emulator.conftest import Emulator
-from tests.fidelity.functions import create, layer, needs_curl, needs_node, needs_python
+from tests.fidelity.functions import create, layer, needs_curl, needs_files_of_its_own, needs_node, needs_python
 from tests.fidelity.table import Area, Grade, aws
 
 pytestmark = pytest.mark.process
@@ -55,6 +55,7 @@ def test_python_functions_run_on_the_version_they_name(emulator: Emulator):
     source=f"{CUSTOM} {API}",
 )
 def test_a_bootstrap_of_the_functions_own_serves_events(emulator: Emulator):
+    needs_files_of_its_own(emulator)
     name = create(emulator, "rt-bash", "provided.al2023", {"bootstrap": BOOTSTRAP}, executable=("bootstrap",))
     first, second = emulator.invoke(name, {"n": 1}), emulator.invoke(name, {"n": 2})
     assert (first.body["event"], second.body["event"]) == ({"n": 1}, {"n": 2})
@@ -80,6 +81,7 @@ def test_os_only_runtimes_have_fewer_variables(emulator: Emulator):
 @needs_curl
 @aws(Area.RUNTIMES, "A bootstrap may come in a layer.", source=CUSTOM)
 def test_a_bootstrap_may_come_in_a_layer(emulator: Emulator):
+    needs_files_of_its_own(emulator)
     arn = layer(emulator, "rt-bootstrap", {"bootstrap": BOOTSTRAP}, executable=("bootstrap",))
     name = create(emulator, "rt-layered", "provided.al2023", {"data.txt": "nothing"}, Layers=[arn])
     assert emulator.invoke(name).body["at"] == "/opt/bootstrap"
@@ -108,6 +110,7 @@ def test_a_missing_bootstrap_is_told(emulator: Emulator):
     grade=Grade.RECORDED,
 )
 def test_a_bootstrap_that_is_not_executable_is_told(emulator: Emulator):
+    needs_files_of_its_own(emulator)
     answer = emulator.invoke(create(emulator, "rt-mode", "provided.al2023", {"bootstrap": BOOTSTRAP}))
     assert answer.body == {
         "errorMessage": f"RequestId: {answer.request_id} Error: fork/exec /var/task/bootstrap: permission denied",
@@ -199,6 +202,7 @@ def test_a_node_context(emulator: Emulator):
     source=f"{NODE_LOGS} https://docs.aws.amazon.com/lambda/latest/dg/nodejs-exceptions.html",
 )
 def test_the_log_of_a_node_function(emulator: Emulator):
+    needs_files_of_its_own(emulator)
     code = """
         exports.handler = async () => {
             console.info('two\\nlines', { a: 1 });
