@@ -234,7 +234,7 @@ class Columns:
     is_error: Flags
 
     def sample(self, chosen: Any, environments: int | None) -> Sample:
-        """Of the invocations that `chosen`, a mask or a slice, leaves."""
+        """Of the invocations that `chosen`, their places or a slice, leaves."""
         counts = np.bincount(self.kinds[chosen], minlength=len(self.kind_names))
         memory = self.max_memory_used_mb[chosen]
         memory = memory[~np.isnan(memory)]
@@ -462,11 +462,13 @@ def summarise_bins(
     if bins is None:
         return ()
     numbers = bin_numbers(frame, bins).to_numpy(dtype=np.int64, na_value=-1)
+    by_bin = np.argsort(numbers, kind="stable")
+    edges = np.searchsorted(numbers[by_bin], np.arange(bins.count + 1))
     columns = columns_of(frame)
     environments = environments_by_bin(inits, bins, function=function)
     return tuple(
         summary_of(
-            columns.sample(numbers == at, None if environments is None else environments[at]),
+            columns.sample(by_bin[edges[at] : edges[at + 1]], None if environments is None else environments[at]),
             function=function,
             bin_start_ms=bins.start_ms(at),
             has_rate=has_rate,

@@ -452,6 +452,16 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
+def assert_readers_agree(files: dict[str, bytes], **sizes: int) -> None:
+    """A digest of these files, where there is one, is what the general reader makes of them."""
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), files)
+        digest = run([Path(folder)], bin_ms=BIN_MS, processes=1, **sizes)
+        assume(digest is not None)
+        assert digest is not None
+        assert_same(digest, read_paths([Path(folder)]))
+
+
 @given(
     files=exports(),
     block_bytes=st.sampled_from([8, 64, 100, 1000, 1 << 20]),
@@ -465,19 +475,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 )
 def test_a_digest_agrees_with_the_general_reader_however_the_text_is_cut(files, block_bytes, unit_bytes, piece_bytes):
     """Blocks, units and pieces of a few bytes make every line meet every boundary."""
-    with TemporaryDirectory() as folder:
-        write_files(Path(folder), files)
-        digest = run(
-            [Path(folder)],
-            bin_ms=BIN_MS,
-            processes=1,
-            block_bytes=block_bytes,
-            unit_bytes=unit_bytes,
-            piece_bytes=piece_bytes,
-        )
-        assume(digest is not None)
-        assert digest is not None
-        assert_same(digest, read_paths([Path(folder)]))
+    assert_readers_agree(files, block_bytes=block_bytes, unit_bytes=unit_bytes, piece_bytes=piece_bytes)
 
 
 def test_a_text_that_the_general_reader_takes_for_json_is_left_to_it(tmp_path: Path):
@@ -506,19 +504,7 @@ def test_a_text_that_the_general_reader_takes_for_json_is_left_to_it(tmp_path: P
 )
 def test_a_digest_of_json_lines_agrees_with_the_general_reader(files, block_bytes, unit_bytes, piece_bytes):
     """Any order of members, any streams beside one another, and whatever else stands in such a file."""
-    with TemporaryDirectory() as folder:
-        write_files(Path(folder), files)
-        digest = run(
-            [Path(folder)],
-            bin_ms=BIN_MS,
-            processes=1,
-            block_bytes=block_bytes,
-            unit_bytes=unit_bytes,
-            piece_bytes=piece_bytes,
-        )
-        assume(digest is not None)
-        assert digest is not None
-        assert_same(digest, read_paths([Path(folder)]))
+    assert_readers_agree(files, block_bytes=block_bytes, unit_bytes=unit_bytes, piece_bytes=piece_bytes)
 
 
 def json_line(ms: int, message: str, stream: str) -> str:
