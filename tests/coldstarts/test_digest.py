@@ -551,6 +551,24 @@ def test_a_json_line_that_is_broken_is_left_to_the_general_reader():
         assert run([Path(folder)], bin_ms=BIN_MS, processes=1) is None
 
 
+def test_a_stream_of_which_one_file_is_not_served_is_left_to_the_general_reader_whole():
+    """A START ends one file, and its REPORT begins the next at the same instant: only all of them have an order."""
+    stream = "2025/11/24/[$LATEST]" + "ab" * 16
+    begun = json_line(T0, render_start(request_id(1), "$LATEST"), stream)
+    ended = json_line(T0, render(ReportLine(request_id(1), 3.0, 3, 128, 60)), stream)
+    more = "".join(json_line(T0 + at, "much else to say", stream) for at in range(20))
+    with TemporaryDirectory() as folder:
+        write_files(
+            Path(folder),
+            {"0": begun.replace('"ingestionTime":1', '"odd":1').encode(), "1": ended.encode() + more.encode()},
+        )
+        assert run([Path(folder)], bin_ms=BIN_MS, processes=1) is None
+        write_files(Path(folder), {"0": begun.encode()})
+        digest = run([Path(folder)], bin_ms=BIN_MS, processes=1)
+        assert digest is not None
+        assert_same(digest, read_paths([Path(folder)]))
+
+
 def test_a_block_with_many_memory_sizes_is_read_whole():
     """A memory size is read once for all lines that have it; a block that has more of them than usual loses none."""
     lines = [

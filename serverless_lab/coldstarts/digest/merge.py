@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from serverless_lab.coldstarts.digest.kinds import CODE_OF
+from serverless_lab.coldstarts.digest.lines import NotServed
 from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Digest, Group, Key, Packed, Times
 from serverless_lab.coldstarts.digest.parts import GroupPart
 from serverless_lab.coldstarts.digest.plan import Piece
@@ -167,10 +168,16 @@ class Merge:
         )
 
     def add_events(self, events: Iterable[LogEvent | Unreadable], number: int) -> None:
-        """What the general reader has read from a file that is not read here; `number` is that file's."""
+        """What the general reader has read from a file that is not read here; `number` is that file's.
+
+        Raises:
+            NotServed: an event's stream is one of those that were read here.
+        """
         self._left_at.append(len(self._left))
         for event in events:
             if isinstance(event, LogEvent):
+                if (event.log_group, event.log_stream) in self._last_keys:
+                    raise NotServed
                 if self._kinds or isinstance(event.line, ReportLine):
                     self._left.append(event)
                 continue

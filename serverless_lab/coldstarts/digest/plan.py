@@ -101,7 +101,11 @@ def make_plan(paths: Sequence[Path], function: str, *, piece_bytes: int = PIECE_
     pieces: list[Piece] = []
     tasks: list[list[Piece]] = []
     filled = piece_bytes
-    for (log_group, log_stream), of_stream in files.items():
+    together = list(files.items())
+    if told_by_lines:
+        each_alone = [(name, [file]) for name, of_stream in together for file in of_stream]
+        together = sorted(each_alone, key=lambda item: item[1][0].number)
+    for (log_group, log_stream), of_stream in together:
         cut = [(each, part, size) for each in of_stream for part, size in _parts(each, piece_bytes)]
         for at, (each, part, size) in enumerate(cut):
             begins, ends = at == 0 and not told_by_lines, at == len(cut) - 1 and not told_by_lines
