@@ -22,6 +22,7 @@ from serverless_lab.deploy.events import (
     patience_for,
 )
 from serverless_lab.deploy.packaging import package
+from serverless_lab.deploy.property_names import unknown_properties
 from serverless_lab.deploy.template import Artifact, Template, read_template
 from serverless_lab.deploy.transform import apply_sam, wants_sam, without_absent
 from serverless_lab.deploy.wrapper import Wrapping, plan, wants_wrapper
@@ -119,6 +120,8 @@ def deploy_stack(
         for artifact in artifacts
     }
     notes = [note for built in packages.values() for note in built.notes] + [*wrapping.notes]
+    if target.endpoint_url is not None:
+        notes += [found.note() for found in unknown_properties(template.resources)]
     with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
         deployer = _Deployer(target, stack_name, on_event, on_step, patience_for(target, sleep))
         notes += deployer.elsewhere(template)
