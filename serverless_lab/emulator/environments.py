@@ -157,6 +157,7 @@ class ExecutionEnvironment:
         self._peak_memory_bytes = 0
         self._unlogged: list[Line] = []
         self._dropped: Dropped | None = None
+        self._told_before: list[tuple[int, str]] = []
         self._initialization_type = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ON_DEMAND)
 
     def init(self, meter: Meter) -> InitOutcome:
@@ -169,7 +170,10 @@ class ExecutionEnvironment:
         events = self._output_events(0, duration_ms)
         if failure is None:
             self._init_duration_ms = duration_ms
-        self._write_log([*events, *self._platform_events(duration_ms, *self._init_end("init", duration_ms, failure))])
+        events += self._platform_events(duration_ms, *self._init_end("init", duration_ms, failure))
+        self._write_log(events)
+        if not provisioned:
+            self._told_before = events
         return InitOutcome(failure is None, duration_ms)
 
     def invoke(self, request: InvokeRequest, repeat_init: bool, meter: Meter) -> InvokeOutcome:
@@ -179,6 +183,7 @@ class ExecutionEnvironment:
         """
         self._phase = _Phase(meter, self._clock)
         events = self._output_events(0, 0)
+        told, self._told_before = [*self._told_before, *events], []
         failure: Failure | None = None
         begun_ms = 0.0
         if not repeat_init and self._ready_for_next():
@@ -187,8 +192,10 @@ class ExecutionEnvironment:
             self._drop_process()
             events += self._platform_events(0, self._init_start("invoke"))
             failure, begun_ms = self._start_runtime(self.function.timeout_ms, request.request_id)
-            events += self._output_events(0, begun_ms)
-            events += self._platform_events(begun_ms, *self._init_end("invoke", begun_ms, failure))
+            repeated = self._output_events(0, begun_ms)
+            repeated += self._platform_events(begun_ms, *self._init_end("invoke", begun_ms, failure))
+            events += repeated
+            told += repeated
             if failure is None:
                 self._begin_invoke(meter, begun_ms)
         start = StartLine(request.request_id, self.function.version, request.function_arn)
@@ -197,7 +204,7 @@ class ExecutionEnvironment:
         payload, duration_ms, function_error = b"null", begun_ms, None
         if failure is None:
             payload, duration_ms, failure, function_error = self._exchange(request)
-        return self._conclude(request, start_events, begun_ms, duration_ms, payload, failure, function_error)
+        return self._conclude(request, [*told, *start_events], begun_ms, duration_ms, payload, failure, function_error)
 
     def stop(self) -> None:
         """Shutdown phase: the processes are killed and /tmp is gone."""
@@ -339,13 +346,17 @@ class ExecutionEnvironment:
     def _conclude(
         self,
         request: InvokeRequest,
-        start_events: list[tuple[int, str]],
+        told: list[tuple[int, str]],
         begun_ms: float,
         duration_ms: float,
         payload: bytes,
         failure: Failure | None,
         function_error: str | None,
     ) -> InvokeOutcome:
+        """The outcome, with the rest of the log written. `told` is what the log that it brings begins with.
+
+        recorded (https://github.com/kimkno/capstone-project): the output and INIT_REPORT of inits, and no INIT_START.
+        """
         if failure is not None:
             payload, function_error = failure.payload, "Unhandled"
             self._drop_process()
@@ -382,7 +393,7 @@ class ExecutionEnvironment:
         events = self._output_events(begun_ms, duration_ms)
         events += self._platform_events(duration_ms, EndLine(request.request_id), done, report)
         self._write_log(events)
-        lines = [message if message.endswith("\n") else message + "\n" for _, message in [*start_events, *events]]
+        lines = [message if message.endswith("\n") else message + "\n" for _, message in [*told, *events]]
         tail = "".join(lines).encode()[-quotas.LOG_RESULT_MAX_BYTES :]
         return InvokeOutcome(payload, function_error, duration_ms, report, crashed=failure is not None, tail=tail)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import re
@@ -404,8 +405,6 @@ def test_a_throttled_invoke_is_a_429_with_the_reason_and_no_log_line(emulator: E
 
 
 def test_the_end_of_the_log_comes_with_the_answer_when_asked_for(emulator: Emulator):
-    import base64
-
     name = emulator.create("tail", "def handler(event, context):\n    print('hello')\n")
     answer = emulator.client("lambda").invoke(FunctionName=name, LogType="Tail")
     tail = base64.b64decode(answer["LogResult"]).decode()
@@ -415,9 +414,31 @@ def test_the_end_of_the_log_comes_with_the_answer_when_asked_for(emulator: Emula
     )
 
 
-def test_a_client_context_reaches_the_handler(emulator: Emulator):
-    import base64
+def test_the_log_of_a_cold_invocation_begins_with_what_its_init_wrote(emulator: Emulator):
+    name = emulator.create(
+        "tail-init", "print('Loading function')\n\ndef handler(event, context):\n    print('hello')\n"
+    )
+    cold = r"Loading function\nSTART .*\nhello\nEND .*\nREPORT .*\tInit Duration: .*\n"
+    assert re.fullmatch(cold, tail_of(emulator, name))
+    assert tail_of(emulator, name).startswith("START ")
 
+
+def test_the_log_of_a_failed_init_has_its_error_and_how_each_attempt_ended(emulator: Emulator):
+    """Who invokes a function that cannot be imported reads why without looking for its log stream."""
+    name = emulator.create("tail-broken", "import not_there\n")
+    error = r"\[ERROR\] Runtime\.ImportModuleError: Unable to import module '\w+': No module named 'not_there'\n"
+    report = r"INIT_REPORT Init Duration: .*\tPhase: {}\t.*\n"
+    attempt = rf"(\[WARNING\].*\n)?{error}Traceback \(most recent call last\):\n{report}"
+    failed = attempt.format("init") + attempt.format("invoke") + r"START .*\nEND .*\nREPORT .*\n"
+    assert re.fullmatch(failed, tail_of(emulator, name))
+
+
+def tail_of(emulator: Emulator, name: str) -> str:
+    answer = emulator.client("lambda").invoke(FunctionName=name, LogType="Tail")
+    return base64.b64decode(answer["LogResult"]).decode()
+
+
+def test_a_client_context_reaches_the_handler(emulator: Emulator):
     name = emulator.create("context", "def handler(event, context):\n    return context.client_context.custom\n")
     context = base64.b64encode(b'{"custom": {"app": "lab"}}').decode()
     assert emulator.invoke(name, ClientContext=context).body == {"app": "lab"}
