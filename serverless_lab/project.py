@@ -34,6 +34,7 @@ class DeployedFunction:
     `logical_id` is the template's, `name` the physical name; `alias` the alias events go to, None for $LATEST.
     `provisioned_environments` are those that provisioned concurrency keeps for the alias.
     `handler` is the target's setting; `wrapped_handler` the template's, where `handler` is that of an added module.
+    `cannot_run` says why the target cannot run it, where that is so: every invocation of it fails.
     """
 
     logical_id: str
@@ -47,6 +48,7 @@ class DeployedFunction:
     provisioned_environments: int = 0
     handler: str | None = None
     wrapped_handler: str | None = None
+    cannot_run: str | None = None
 
 
 @dataclass(frozen=True)

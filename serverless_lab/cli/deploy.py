@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,11 @@ from serverless_lab.cli.options import (
 )
 from serverless_lab.errors import NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from serverless_lab.deploy.template import Template
 
 Wrap = Annotated[
     bool | None,
@@ -71,11 +76,15 @@ def deploy(
         return
     say(f"stack {deployment.stack_name} on {deployment.target}: {'deployed' if changed else 'no changes'}")
     for function in deployment.functions:
-        say(f"  {function.name}  {function.memory_size_mb} MB  {function.timeout_s} s  {function.runtime}")
+        here = "" if function.cannot_run is None else ", which does not run here"
+        say(f"  {function.name}  {function.memory_size_mb} MB  {function.timeout_s} s  {function.runtime}{here}")
         if function.wrapped_handler is not None:
             say(f"    handler {function.handler}, which measures the import of {function.wrapped_handler}")
     for note in deployment.notes:
         say(f"note: {note}")
+    for function in deployment.functions:
+        if function.cannot_run is not None:
+            say(f"warning: every invocation of {function.name} fails: {function.cannot_run}")
     if deployment.api_url is not None:
         say("API:")
         typer.echo(deployment.api_url)
@@ -116,7 +125,10 @@ def run_deploy(
     # Looked at before anything is started: a mistake in the template leaves nothing behind.
     parameters = {**host_parameters(path, name), **parameters}
     checked = read_template(path)
-    checked.artifacts(checked.parameter_values(parameters))
+    values = checked.parameter_values(parameters)
+    checked.artifacts(values)
+    if name == "local":
+        _refuse_if_none_runs(checked, values)
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
     confirm_change(target, f"deploy stack {stack_name}", yes=yes)
     put_back_what_is_left(project, target)
@@ -144,7 +156,7 @@ def run_deploy(
         notes=(*result.notes, *notes),
     )
     if name == "local":
-        deployment = replace(deployment, notes=(*deployment.notes, *_runtime_notes(deployment)))
+        deployment = _with_runtimes(deployment)
     project.remember_deployment(deployment)
     return deployment, result.changed
 
@@ -231,10 +243,28 @@ def chosen_template(project: Project, last: Deployment | None) -> Path:
     return bundled("handlers", "template.yaml")
 
 
-def _runtime_notes(deployment: Deployment) -> list[str]:
+def _refuse_if_none_runs(template: Template, values: Mapping[str, str]) -> None:
+    """Raises TemplateError when the embedded emulator can run none of the template's functions."""
+    from serverless_lab.deploy.checks import function_runtimes
+    from serverless_lab.emulator.runtimes import cannot_run
+
+    runtimes = sorted(set(function_runtimes(template, values).values()))
+    reasons = [cannot_run(runtime) for runtime in runtimes]
+    if reasons and all(reasons):
+        raise TemplateError(
+            f"{template.path}: none of its functions runs on the embedded emulator: {'; '.join(reasons)}",
+            hint="deploy it to another target: `lab deploy --target localstack`, or aws",
+        )
+
+
+def _with_runtimes(deployment: Deployment) -> Deployment:
     """What is not as the functions' Runtimes ask for. Makes ready what they need: no invocation is to wait for it."""
     from serverless_lab.emulator.runtimes import Runtimes
 
     runtimes = Runtimes(virtual=True, tell=say)
-    found = [runtimes.get(name) for name in sorted({function.runtime for function in deployment.functions})]
-    return [runtime.problem or runtime.note for runtime in found if runtime.problem or runtime.note]
+    found = {name: runtimes.get(name) for name in sorted({function.runtime for function in deployment.functions})}
+    functions = [
+        replace(function, cannot_run=found[function.runtime].problem or None) for function in deployment.functions
+    ]
+    notes = [runtime.note for runtime in found.values() if runtime.note]
+    return replace(deployment, functions=tuple(functions), notes=(*deployment.notes, *notes))

@@ -15,10 +15,10 @@ from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
 from serverless_lab.cli.worker import send_share
 from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed, TargetError
-from serverless_lab.project import Deployment, Project
+from serverless_lab.project import DeployedFunction, Deployment, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from serverless_lab.load.child import RemoteWorkers
@@ -78,7 +78,8 @@ def load(
     """Send a scenario's requests to the deployed API.
 
     Locust sends them at the instants the scenario says: arrivals do not wait for answers. The run's folder is printed
-    on stdout; `lab coldstarts report` reads it.
+    on stdout; `lab coldstarts report` reads it. The exit code is 1 when the run was not complete or every request
+    failed.
 
     Example: lab load --scenario monday-spike
     """
@@ -132,6 +133,7 @@ def load(
         tell(result)
         typer.echo(result.run_folder)
     check_finished(project, result)
+    check_succeeded(project, result)
 
 
 def named_values(given: list[str]) -> dict[str, str]:
@@ -163,6 +165,43 @@ def check_finished(project: Project, result: LoadResult) -> None:
         _check_there(project, result)
     if not result.complete:
         raise typer.Exit(1)
+
+
+def check_succeeded(project: Project, result: LoadResult) -> None:
+    """Leave with an error when every request failed, by what the scenario calls so: that measures nothing.
+
+    Raises:
+        LoadError: with the answers, and where to look for the reason.
+    """
+    if result.succeeded or not result.failed:
+        return
+    last = project.deployment_or_none()
+    functions = last.functions if last is not None and last.stack_name == result.manifest.stack_name else ()
+    raise LoadError(
+        f"run {result.manifest.run_id}: every request failed{_outcomes(result)}", hint=_why_none(result, functions)
+    )
+
+
+NO_SUCH_ROUTE = frozenset({403, 404})
+"""What API Gateway answers to a path that the API does not have: a REST API, an HTTP API."""
+
+
+def _why_none(result: LoadResult, functions: Sequence[DeployedFunction]) -> str:
+    if result.by_status and set(result.by_status) <= NO_SUCH_ROUTE:
+        return "an API answers so to a path that it does not have: send one of its own with --request 'GET /path'"
+    for function in functions:
+        if function.cannot_run is not None:
+            return f"{function.name} does not run here: {function.cannot_run}"
+    if any(status >= 500 for status in result.by_status) and functions:
+        return f"see why in the log: `lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}`"
+    return "which statuses are a success is the scenario's to say: `expect` of a request, see docs/scenarios.md"
+
+
+def _outcomes(result: LoadResult) -> str:
+    """` (499 x 202, 1 x timeout)`; nothing where a locustfile keeps its statuses to itself."""
+    found = [f"{count} x {status}" for status, count in sorted(result.by_status.items())]
+    found += [f"{count} x {error}" for error, count in sorted(result.by_error.items())]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _check_there(project: Project, result: LoadResult) -> None:
@@ -352,9 +391,7 @@ def tell(result: LoadResult) -> None:
     if virtual:
         took += f" of virtual time in {result.real_duration_ms / 1000:.1f} s"
     say(f"run {result.manifest.run_id}: {result.sent}{planned} requests in {took}")
-    outcomes = [f"{count} x {status}" for status, count in sorted(result.by_status.items())]
-    outcomes += [f"{count} x {error}" for error, count in sorted(result.by_error.items())]
-    say(f"  {result.succeeded} succeeded, {result.failed} failed" + (f" ({', '.join(outcomes)})" if outcomes else ""))
+    say(f"  {result.succeeded} succeeded, {result.failed} failed{_outcomes(result)}")
     if result.latency_ms:
         say("  latency ms: " + _figures(result.latency_ms))
     if result.late_ms and not virtual:

@@ -8,7 +8,17 @@ from serverless_lab.cli.cold import Cold
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.deploy import run_deploy
 from serverless_lab.cli.estimate import MaxCost
-from serverless_lab.cli.load import Force, Processes, Request, ScenarioName, Seed, check_finished, run_scenario, tell
+from serverless_lab.cli.load import (
+    Force,
+    Processes,
+    Request,
+    ScenarioName,
+    Seed,
+    check_finished,
+    check_succeeded,
+    run_scenario,
+    tell,
+)
 from serverless_lab.cli.options import (
     AsJson,
     Parameters,
@@ -43,6 +53,8 @@ def run_all(
     as_json: AsJson = False,
 ) -> None:
     """Deploy, load and report: the main job in one command.
+
+    The exit code is 1 when the run was not complete or every request failed.
 
     Example: lab run --scenario monday-spike --parameter InitStyle=lazy
     """
@@ -84,7 +96,8 @@ def run_all(
     if as_json:
         found = {"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()}
         typer.echo(dumps(found))
-        return
-    from serverless_lab.reporting.tables import print_report
+    else:
+        from serverless_lab.reporting.tables import print_report
 
-    print_report(report, stdout_console())
+        print_report(report, stdout_console())
+    check_succeeded(project, result)

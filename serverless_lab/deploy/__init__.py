@@ -1,8 +1,8 @@
 """From a SAM or CloudFormation template to a stack on a target, and back to nothing.
 
     template    reads the template, checks parameters, finds the code, writes the packaged document; its text is parsed
-                in template_text, what parameters may be is in parameters; references and property_names find names
-                that lead nowhere
+                in template_text, what parameters may be is in parameters
+    checks      refuses wrong names: references to nothing, misspelt property_names, runtimes that Lambda lacks
     assembly    what other tools leave: a CDK app's stacks and assets, a built SAM application
     intrinsics  what `!Sub`, `!If` and the like are worth before anything is deployed
     packaging   reproducible zips, dependencies for the function's runtime and architecture

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from serverless_lab.deploy.checks import IMAGE
 from serverless_lab.deploy.events import describe_stack, stack_resources
 from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.errors import EmulatorError, NothingDeployed
@@ -127,7 +128,7 @@ def _functions(target: Target, resources: list[dict[str, Any]]) -> tuple[Deploye
                 log_group=(found.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
                 memory_size_mb=int(found.get("MemorySize", 128)),
                 timeout_s=int(found.get("Timeout", 3)),
-                runtime=found.get("Runtime") or "container image",
+                runtime=found.get("Runtime") or IMAGE,
                 architecture=(found.get("Architectures") or ["x86_64"])[0],
                 alias=aliases.get(name),
                 provisioned_environments=_provisioned(client, name, aliases.get(name)),

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from serverless_lab.deploy.assembly import BUILT_BY_SAM, Assembly, drop_bootstrap, read_assembly, rewrite
+from serverless_lab.deploy.checks import refuse_wrong_names
 from serverless_lab.deploy.intrinsics import NO_VALUE, Scope, Special, as_text, evaluate, intrinsic, references
 from serverless_lab.deploy.parameters import parameter_problem
-from serverless_lab.deploy.property_names import unknown_properties
-from serverless_lab.deploy.references import dangling
 from serverless_lab.deploy.template_text import parse
 from serverless_lab.errors import TemplateError
 
@@ -196,10 +195,9 @@ class Template:
         """What has to be packaged or uploaded before the template can be sent.
 
         Raises:
-            TemplateError: a path that is not there, a local thing that `lab` cannot send, a reference to nothing, or
-                a misspelt property.
+            TemplateError: a path that is not there, a local thing that `lab` cannot send, or a wrong name.
         """
-        self._refuse_wrong_names()
+        refuse_wrong_names(self, values)
         scope = self.scope(values)
         found = []
         for logical_id, resource in self.resources.items():
@@ -214,16 +212,6 @@ class Template:
             if artifact is not None:
                 found.append(artifact)
         return (*found, *self._assets(found))
-
-    def _refuse_wrong_names(self) -> None:
-        for wrong in dangling(self.document):
-            where = f"{self.path}: Outputs" if wrong.logical_id is None else self.where(wrong.logical_id)
-            hint = f"did you mean `{wrong.close}`?" if wrong.close else "it has no such parameter or resource"
-            raise TemplateError(f"{where} refers to `{wrong.name}`, which the template does not have", hint=hint)
-        for found in unknown_properties(self.resources):
-            if found.close:
-                where = f"{self.where(found.logical_id)}: {found.type_name}"
-                raise TemplateError(f"{where} has no property `{found.path}`", hint=f"did you mean `{found.close}`?")
 
     def _assets(self, packaged: Sequence[Artifact]) -> Iterator[Artifact]:
         """The files of a CDK app that the template names anywhere else than in a resource packaged already."""

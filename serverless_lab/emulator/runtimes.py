@@ -197,6 +197,16 @@ def available(environment: Mapping[str, str] = os.environ) -> dict[str, Interpre
     return found
 
 
+def cannot_run(identifier: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Why functions of a runtime do not run on this host at all; "" where they do."""
+    if PYTHON_IDENTIFIER.fullmatch(identifier) or identifier in OS_ONLY:
+        return ""
+    if NODE_IDENTIFIER.fullmatch(identifier):
+        missing = f"{identifier} needs Node.js, and this host has none: install `node`, or name it in LAB_NODE"
+        return "" if find_node(environment) else missing
+    return f"lab's emulator has no {identifier or 'container image'}, it runs Python, Node.js and OS-only runtimes"
+
+
 def _newest_first(folder: Path) -> tuple[int, ...]:
     match = re.search(r"3\.\d+\.(\d+)", folder.name)
     return (-int(match.group(1)) if match else 0,)
@@ -266,13 +276,8 @@ class Runtimes:
         if identifier in OS_ONLY:
             name = identifier.partition(".")[2] or "al1"
             return Runtime(identifier, Family.PROVIDED, f"provided:{name}.lab", _arn(identifier))
-        return Runtime(
-            identifier,
-            Family.PROVIDED,
-            f"{identifier or 'none'}.lab",
-            _arn(identifier),
-            problem=f"lab's emulator has no runtime `{identifier}`: it runs Python, Node.js and OS-only runtimes",
-        )
+        problem = cannot_run(identifier, self._environment)
+        return Runtime(identifier, Family.PROVIDED, f"{identifier or 'none'}.lab", _arn(identifier), problem=problem)
 
     def _python(self, identifier: str, minor: int) -> Runtime:
         from serverless_lab.emulator import runtime_directory
@@ -310,7 +315,7 @@ class Runtimes:
 
         node = find_node(self._environment)
         if node is None:
-            problem = f"{identifier} needs Node.js, and this host has none: install `node`, or name it in LAB_NODE"
+            problem = cannot_run(identifier, self._environment)
             return Runtime(identifier, Family.NODE, f"{identifier}.lab", _arn(identifier), problem=problem)
         notes = []
         if node.version[0] != major:

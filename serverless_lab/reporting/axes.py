@@ -34,6 +34,7 @@ class Axis:
 def value_axis(least: float, greatest: float, title: str, *, most: int = 6, log: bool | None = None) -> Axis:
     """An axis for values >= 0: by decades where they span many, from 0 where they do not."""
     least = least if least > 0 else greatest / 1_000 if greatest > 0 else 1.0
+    greatest = max(greatest, least)
     if log is None:
         log = greatest / least >= LOG_ABOVE
     if log:

@@ -48,6 +48,13 @@ def test_a_value_axis_holds_its_values_and_ticks(least, factor):
     assert len({text for _, text in axis.ticks}) == len(axis.ticks)
 
 
+@pytest.mark.parametrize("log", [True, False, None])
+def test_an_axis_of_nothing_but_zeros_is_one_from_there_to_one(log):
+    """In virtual time an API that refuses every request answers in no time at all."""
+    axis = value_axis(0.0, 0.0, "ms", log=log)
+    assert axis.low <= 1.0 <= axis.high and len(axis.ticks) >= 2
+
+
 @given(st.integers(0, 10**7))
 def test_counts_have_whole_ticks(greatest):
     axis = count_axis(greatest, "invocations")
