@@ -56,7 +56,13 @@ def new_environments(
     quiet = scenario is not None and scenario.quiet_ms > 0
     # In AWS nothing is changed that was not asked for.
     wanted = (deployment.target == "localstack" and quiet) if cold is None else cold
-    recycler.put_back()
+    left = recycler.left_elsewhere()
+    if left is not None and not wanted:
+        # The run here changes nothing, and so loses nothing of what is written down about the other target.
+        say(f"warning: {left.message}")
+        say(f"  {left.hint}")
+    else:
+        recycler.put_back()
     if not wanted:
         yield []
         return
@@ -125,3 +131,11 @@ def put_back_what_is_left(project: Project, target: Target) -> None:
     recycler = Recycler(target, project.recycled_file, on_step=say)
     if recycler.is_here():
         recycler.put_back()
+
+
+def forget_what_is_left(project: Project, target: Target, stack_name: str) -> None:
+    """After a stack was destroyed: nothing of it is to be put back any more."""
+    from serverless_lab.deploy.recycle import Recycler
+
+    if project.recycled_file.is_file():
+        Recycler(target, project.recycled_file).forget(stack_name)

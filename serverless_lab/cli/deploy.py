@@ -175,6 +175,7 @@ def destroy(
 
     Example: lab destroy
     """
+    from serverless_lab.cli.cold import forget_what_is_left
     from serverless_lab.cli.context import target_of
     from serverless_lab.deploy.destroy import destroy_stack
     from serverless_lab.deploy.progress import StackProgress
@@ -208,6 +209,7 @@ def destroy(
     confirm_change(target, f"delete stack {stack_name} and all its data", yes=yes)
     with StackProgress(stderr_console(), quiet=as_json) as view:
         removal = destroy_stack(target, stack_name, on_event=view.event, on_step=view.step)
+    forget_what_is_left(project, target, stack_name)
     if mine:
         project.forget_deployment()
     if as_json:

@@ -82,7 +82,7 @@ class Recycler:
         """
         mark = MARK + uuid.uuid4().hex
         done: list[Recycled] = []
-        self._on_step(f"new environments for {len(deployment.functions)} functions of `{deployment.stack_name}`")
+        self._on_step(f"new environments for {_functions(len(deployment.functions))} of `{deployment.stack_name}`")
         with target_errors(self._target.name, self._target.endpoint_url, AGAIN):
             for function in deployment.functions:
                 found = self._found(function.name, function.alias)
@@ -102,7 +102,8 @@ class Recycler:
             versions: delete the versions that were made for the run, too. Without that the journal stays, and the next
                 call deletes them.
 
-        Nothing is touched that somebody else has changed since: an alias that a deployment has moved stays.
+        Nothing is touched that somebody else has changed since: an alias that a deployment has moved stays. On another
+        target nothing is done, where all that is left is versions that nothing calls any more.
 
         Raises:
             DeployError: it cannot be, or not on this target; the journal stays then.
@@ -112,13 +113,13 @@ class Recycler:
         if noted is None:
             return ()
         entries = [Recycled(**entry) for entry in noted["functions"]]
+        left = self.left_elsewhere()
+        if left is not None:
+            raise left
         if not self.is_here():
-            raise DeployError(
-                f"functions of stack `{noted['stack_name']}` are still as a run has left them, on "
-                f"{noted['endpoint_url'] or 'AWS'} in {noted['region']}",
-                hint=f"run a command on that target, which puts them back; or, when it is gone: rm {self._journal}",
-            )
-        self._on_step(f"putting back {len(entries)} functions of `{noted['stack_name']}`")
+            return ()
+        what = "putting back" if not noted.get("put_back") else "deleting the last run's versions of"
+        self._on_step(f"{what} {_functions(len(entries))} of `{noted['stack_name']}`")
         with target_errors(self._target.name, self._target.endpoint_url, AGAIN):
             for entry in entries:
                 # Where the function is gone, there is nothing to put back.
@@ -126,7 +127,26 @@ class Recycler:
                     self._put_back(entry, str(noted["mark"]), versions)
         if versions:
             self._journal.unlink(missing_ok=True)
+        else:
+            write_json(self._journal, {**noted, "put_back": True})
         return tuple(entries)
+
+    def left_elsewhere(self) -> DeployError | None:
+        """What is still to be put back on another target; None where nothing is."""
+        noted = read_json(self._journal)
+        if noted is None or noted.get("put_back") or self.is_here():
+            return None
+        return DeployError(
+            f"functions of stack `{noted['stack_name']}` are still as a run has left them, on "
+            f"{noted['endpoint_url'] or 'AWS'} in {noted['region']}",
+            hint=f"run a command on that target, which puts them back; or, when it is gone: rm {self._journal}",
+        )
+
+    def forget(self, stack_name: str) -> None:
+        """Nothing is to be put back any more of a stack that has been deleted here."""
+        noted = read_json(self._journal)
+        if noted is not None and self.is_here() and noted["stack_name"] == stack_name:
+            self._journal.unlink(missing_ok=True)
 
     def is_here(self) -> bool:
         """Whether what the journal says was changed on this target."""
@@ -278,3 +298,7 @@ class Recycler:
                 "functions": [asdict(entry) for entry in entries],
             },
         )
+
+
+def _functions(count: int) -> str:
+    return "1 function" if count == 1 else f"{count} functions"

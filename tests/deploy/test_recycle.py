@@ -189,6 +189,40 @@ def test_another_target_is_not_touched(target, deployment, journal):
     Recycler(target, journal).put_back()
 
 
+def test_versions_that_nothing_calls_any_more_on_another_target_hold_nobody_up(target, deployment, journal):
+    """Every run on an emulator leaves them, and that emulator may be gone when the next command goes elsewhere."""
+    recycler = Recycler(target, journal)
+    recycler.recycle(deployment)
+    recycler.put_back(versions=False)
+    noted = json.loads(journal.read_text())
+    journal.write_text(json.dumps({**noted, "endpoint_url": "http://127.0.0.1:1"}))
+    assert Recycler(target, journal).left_elsewhere() is None
+    assert Recycler(target, journal).put_back() == ()
+    assert journal.exists(), "that target's next command deletes them"
+
+
+def test_the_step_says_whether_functions_are_put_back_or_old_versions_deleted(target, deployment, journal):
+    steps: list[str] = []
+    recycler = Recycler(target, journal, on_step=steps.append)
+    recycler.recycle(replace(deployment, functions=(deployment.function("Aliased"),)))
+    recycler.put_back(versions=False)
+    recycler.put_back()
+    assert [step.partition(" of `")[0] for step in steps] == [
+        "new environments for 1 function",
+        "putting back 1 function",
+        "deleting the last run's versions of 1 function",
+    ]
+
+
+def test_of_a_stack_that_was_destroyed_nothing_is_to_be_put_back(target, deployment, journal):
+    recycler = Recycler(target, journal)
+    recycler.recycle(deployment)
+    recycler.forget("another-stack")
+    assert journal.exists()
+    recycler.forget(deployment.stack_name)
+    assert not journal.exists()
+
+
 def test_a_target_that_publishes_nothing_new_is_told_of_and_left_as_it_was(target, deployment, journal, monkeypatch):
     before = state(target, deployment)
     client = target.client("lambda")
