@@ -10,9 +10,10 @@ import typer
 
 from serverless_lab.cli import watch
 from serverless_lab.cli.confirm import Yes
-from serverless_lab.cli.log_range import LogRange, instant_ms, progress_shown, report_range
+from serverless_lab.cli.log_range import READ_ON, LogRange, instant_ms, progress_shown, report_range
 from serverless_lab.cli.options import AsJson, Profile, Region, RunId, say, stdout_console
 from serverless_lab.cli.pages import check_page, unwritable, write_pages
+from serverless_lab.cli.stopping import if_stopped
 from serverless_lab.errors import BadInput, NothingDeployed, ReportError
 from serverless_lab.project import Project, read_json
 
@@ -76,8 +77,13 @@ def report(
         bool | None,
         typer.Option(
             "--insights/--no-insights",
-            help="Read with Logs Insights, which AWS bills by what it scans, or in pages.  [default: pages]",
+            help="Read with Logs Insights, which AWS bills by what it scans, or in pages.  [default: pages; with "
+            "--max-cost, Insights where pages would take minutes]",
         ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", min=0, help="Do not read with Logs Insights what may cost more than so many USD."),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -160,14 +166,17 @@ def report(
         region=region,
         profile=profile,
         insights=insights,
+        max_cost=max_cost,
         yes=yes,
         refresh=refresh,
     )
     if paths:
         if run is not None or refresh or profile is not None:
             raise typer.BadParameter("--run, --refresh and --profile are for the log of a run, not for files")
-        if stack or log_group or target or region or insights is not None:
-            raise typer.BadParameter("--stack, --log-group, --target, --region and --insights are not for files")
+        if stack or log_group or target or region or insights is not None or max_cost is not None:
+            raise typer.BadParameter(
+                "--stack, --log-group, --target, --region, --insights and --max-cost are not for files"
+            )
         if len(asked.functions) > 1:
             raise typer.BadParameter("name one --function with files: the one that they do not name")
         from serverless_lab.coldstarts.file_reports import report_files
@@ -255,7 +264,7 @@ def _run_report(
     from serverless_lab.coldstarts.runs import build_report
 
     target = target_of_run(Project(), folder, profile)
-    with progress_shown() as on_progress:
+    with if_stopped(READ_ON), progress_shown() as on_progress:
         return build_report(
             run_folder=folder, target=target, refresh=refresh, bin_ms=bin_ms, by=by, on_progress=on_progress
         )

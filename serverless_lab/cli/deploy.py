@@ -22,6 +22,7 @@ from serverless_lab.cli.options import (
     say,
     stderr_console,
 )
+from serverless_lab.cli.stopping import if_stopped
 from serverless_lab.errors import NothingDeployed, TemplateError
 from serverless_lab.project import Deployment, Project, bundled
 
@@ -132,7 +133,8 @@ def run_deploy(
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
     confirm_change(target, f"deploy stack {stack_name}", yes=yes)
     put_back_what_is_left(project, target)
-    with StackProgress(stderr_console(), quiet=quiet) as view:
+    left = f"{target.name} ends by itself what it has begun on stack {stack_name}; then `lab deploy` again"
+    with if_stopped(left), StackProgress(stderr_console(), quiet=quiet) as view:
         result = deploy_stack(
             target,
             template_path=path,
@@ -207,7 +209,8 @@ def destroy(
             print_json({"stack_name": stack_name, "existed": False})
         return
     confirm_change(target, f"delete stack {stack_name} and all its data", yes=yes)
-    with StackProgress(stderr_console(), quiet=as_json) as view:
+    left = f"{target.name} ends by itself what it has begun on stack {stack_name}; then `lab destroy` again"
+    with if_stopped(left), StackProgress(stderr_console(), quiet=as_json) as view:
         removal = destroy_stack(target, stack_name, on_event=view.event, on_step=view.step)
     forget_what_is_left(project, target, stack_name)
     if mine:

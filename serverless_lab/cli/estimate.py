@@ -82,10 +82,10 @@ def estimate_of(
     from serverless_lab.cost.prices import load_prices
     from serverless_lab.deploy.events import stack_resources
     from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate, planned_requests
-    from serverless_lab.targets.clients import target_errors
+    from serverless_lab.targets.clients import errors_of
 
     prices = load_prices(region or deployment.region, prices_file)
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
+    with errors_of(target, "repeat"):
         resources = stack_resources(target.client("cloudformation"), deployment.stack_name)
     schedule = arrivals(scenario, seed)
     requests = planned_requests(scenario, schedule)

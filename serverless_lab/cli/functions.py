@@ -40,7 +40,7 @@ def invoke(
     from botocore.exceptions import ClientError
 
     from serverless_lab.cli.context import living_deployment
-    from serverless_lab.targets.clients import error_code, target_errors
+    from serverless_lab.targets.clients import error_code, errors_of
 
     payload = _event(event)
     deployment, target = living_deployment(Project(), profile=profile)
@@ -49,7 +49,7 @@ def invoke(
     if found.alias is not None:
         options["Qualifier"] = found.alias
     options |= {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
+    with errors_of(target, "repeat"):
         try:
             answer = target.client("lambda").invoke(**options)
         except ClientError as error:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from serverless_lab.cli.confirm import confirm_change
 from serverless_lab.cli.context import target_of
+from serverless_lab.cli.log_way import choose_way
 from serverless_lab.cli.options import say, stderr_console
+from serverless_lab.cli.stopping import if_stopped
 from serverless_lab.errors import BadInput, NothingDeployed
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
     from serverless_lab.coldstarts.cloudwatch.reader import Progress
-    from serverless_lab.coldstarts.cloudwatch.volume import Volume
     from serverless_lab.coldstarts.report import ColdStartReport
     from serverless_lab.targets.base import Target
 
 DEFAULT_SINCE = "1h"
+READ_ON = "nothing was changed, and what was read of LocalStack's or AWS's log is kept: the same command reads on"
 
 
 @dataclass(frozen=True)
 class LogRange:
-    """What was asked for on the command line. `insights` is None where lab is to choose."""
+    """What was asked for on the command line. `insights` is None where lab is to choose; `max_cost` is USD."""
 
     functions: tuple[str, ...] = ()
     log_groups: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class LogRange:
     region: str | None = None
     profile: str | None = None
     insights: bool | None = None
+    max_cost: float | None = None
     yes: bool = False
     refresh: bool = False
 
@@ -51,7 +54,7 @@ def report_range(asked: LogRange, *, bin_ms: int | None, by: Sequence[str]) -> C
     """The report of what functions of a target have logged.
 
     Raises:
-        BadInput: no such function, stack or time.
+        BadInput: no such function, stack or time; or reading may cost more than is allowed.
         NothingDeployed: no target is named, and nothing is deployed.
         TargetError: the target cannot be reached or refuses; what was read until then is kept.
     """
@@ -66,8 +69,18 @@ def report_range(asked: LogRange, *, bin_ms: int | None, by: Sequence[str]) -> C
     if start_ms >= end_ms:
         raise BadInput("--since is not before --until", hint="for example --since 2h --until 1h")
     kept = kept_of(target, project.state / "logs")
-    insights, volume = _way(target, groups, start_ms, end_ms, now_ms, asked)
-    with progress_shown() as on_progress:
+    way = choose_way(
+        target,
+        list(groups),
+        start_ms,
+        end_ms,
+        now_ms=now_ms,
+        kept=None if asked.refresh else kept,
+        asked=asked.insights,
+        max_cost=asked.max_cost,
+        yes=asked.yes,
+    )
+    with if_stopped(READ_ON), progress_shown() as on_progress:
         return report_logs(
             target,
             groups,
@@ -76,8 +89,9 @@ def report_range(asked: LogRange, *, bin_ms: int | None, by: Sequence[str]) -> C
             reader=reader_of(
                 target,
                 kept,
-                insights=insights,
-                expected=None if volume is None else volume.events,
+                insights=way.insights,
+                expected=way.expected,
+                scanned_max=way.scanned_max,
                 on_progress=on_progress,
             ),
             now_ms=now_ms,
@@ -136,53 +150,20 @@ def _now_ms(target: Target) -> int:
     return int(target.status()["now_ms"]) + 1 if isinstance(target, LocalTarget) else int(time.time() * 1000)
 
 
-def _way(
-    target: Target, groups: Mapping[str, str], start_ms: int, end_ms: int, now_ms: int, asked: LogRange
-) -> tuple[bool, Volume | None]:
-    """(whether to ask Logs Insights, how much log there is where that is known). What is paid is agreed to first."""
-    from serverless_lab.coldstarts.cloudwatch.volume import INSIGHTS_FROM_S, insights_cost, measure
-    from serverless_lab.cost.bill import dollars
-    from serverless_lab.targets.clients import target_errors
-
-    if target.name != "aws":
-        return bool(asked.insights), None
-    if asked.insights is False:
-        return False, None
-    with target_errors(target.name, None, "check the network and the region's name"):
-        volume = measure(target.client("cloudwatch"), target.client("logs"), list(groups), start_ms, end_ms, now_ms)
-    if volume is None:
-        if asked.insights:
-            what = f"ask Logs Insights about {len(groups)} log groups; how much it will scan is not known"
-            confirm_change(target, what, yes=asked.yes)
-        return bool(asked.insights), None
-    cost = insights_cost(volume, target.region)
-    at_most = "at most " if volume.is_bound else ""
-    price = "an amount that lab has no price for" if cost is None else f"{at_most}{dollars(cost)}"
-    told = f"{at_most}{volume.gigabytes:,.2f} GB of log"
-    if asked.insights:
-        confirm_change(target, f"ask Logs Insights, which scans {told} for {price}", yes=asked.yes)
-        return True, volume
-    if volume.pages_s >= INSIGHTS_FROM_S:
-        say(
-            f"{told}: reading it in pages takes {at_most or 'about '}{_minutes(volume.pages_s)}; --insights is faster, "
-            f"and costs {price}"
-        )
-    return False, volume
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
 # --- progress --------------------------------------------------------------------------------------------------------
 
 
+TOLD_EVERY_S = 60.0
+WAITED_S = 3.0
+"""How long lines are waited for before that is said: on an emulator they come a moment late as a rule."""
+
+
 @contextmanager
-def progress_shown() -> Iterator[Callable[[Progress], None] | None]:
-    """What to tell progress to: a bar on a terminal, nothing elsewhere. It appears when reading takes a while."""
+def progress_shown() -> Iterator[Callable[[Progress], None]]:
+    """What to tell progress to: a bar on a terminal, a line a minute elsewhere; neither when reading takes no time."""
     console = stderr_console()
     if not console.is_terminal:
-        yield None
+        yield _Lines()
         return
     from rich import progress as rich_progress
 
@@ -198,16 +179,43 @@ def progress_shown() -> Iterator[Callable[[Progress], None] | None]:
         task = bar.add_task("", total=None, told="", visible=False)
 
         def on_progress(step: Progress) -> None:
-            throttled = f", {step.throttled:,} throttled" if step.throttled else ""
             bar.update(
                 task,
                 completed=step.read_ms,
                 total=step.total_ms,
-                visible=step.calls > 3,
-                told=f"{step.events:,} events, {step.calls:,} requests{throttled}",
+                visible=step.calls > 3 or step.awaited > 0,
+                told=_told(step),
             )
 
         yield on_progress
+
+
+def _told(step: Progress) -> str:
+    throttled = f", {step.throttled:,} throttled" if step.throttled else ""
+    awaited = f", waiting for {step.awaited:,} REPORT lines" if step.awaited else ""
+    return f"{step.events:,} events, {step.calls:,} requests{throttled}{awaited}"
+
+
+class _Lines:
+    """Progress for a log of a job, or a file. May be told from any thread."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._next_s = now_s() + TOLD_EVERY_S
+        self._awaits_since_s: float | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, step: Progress) -> None:
+        with self._lock:
+            now_s = self._now_s()
+            if not step.awaited:
+                self._awaits_since_s = None
+            elif self._awaits_since_s is None:
+                self._awaits_since_s = now_s
+                self._next_s = min(self._next_s, now_s + WAITED_S)
+            if now_s >= self._next_s:
+                self._next_s = now_s + TOLD_EVERY_S
+                say(f"reading logs: {100 * step.read_ms // max(step.total_ms, 1)} %, {_told(step)}")
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from serverless_lab.coldstarts.cloudwatch.reader import LogReader, Progress
 from serverless_lab.coldstarts.invocations import build_invocations, function_name
 from serverless_lab.coldstarts.report import FROM_LOG, ColdStartReport, make_report
 from serverless_lab.errors import BadInput
-from serverless_lab.targets.clients import error_code, target_errors
+from serverless_lab.targets.clients import SIGN_IN, error_code, errors_of
 
 if TYPE_CHECKING:
     from serverless_lab.coldstarts.frame import SavedInvocations
@@ -37,7 +37,7 @@ def log_groups_of(target: Target, *, stack: str | None = None, functions: Sequen
         BadInput: no such stack or function, or a stack without functions.
         TargetError: the target cannot be reached or refuses.
     """
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
+    with errors_of(target, "repeat"):
         if stack is None:
             return dict(_log_group(target, name) for name in functions)
         names = _functions_of_stack(target, stack)
@@ -109,6 +109,7 @@ def reader_of(
     *,
     insights: bool = False,
     expected: Mapping[str, int] | None = None,
+    scanned_max: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> LogReader:
     """The reader for a target's log: on AWS several requests at once, at the account's rate.
@@ -116,6 +117,7 @@ def reader_of(
     Args:
         insights: ask Logs Insights, which is paid by what it scans.
         expected: log group -> how many events there may be, where that is known.
+        scanned_max: how many bytes Logs Insights may scan.
     """
     on_aws = target.name == "aws"
     common: dict[str, Any] = {
@@ -125,8 +127,11 @@ def reader_of(
         "sorted_by_time": on_aws,
         "on_progress": on_progress,
     }
+    if on_aws:
+        common["unreachable"] = "check the network, then repeat"
+        common["sign_in"] = getattr(target, "sign_in", SIGN_IN)
     if insights:
-        return QueryReader(**common, workers=QUERIES_AT_ONCE, expected=expected or {})
+        return QueryReader(**common, workers=QUERIES_AT_ONCE, expected=expected or {}, scanned_max=scanned_max)
     return LogReader(**common, workers=WORKERS if on_aws else 1)
 
 

@@ -97,6 +97,7 @@ def read_cloudwatch_logs(
         remaining_ms = give_up_ms - now_ms()
         if not unreported or remaining_ms <= 0:
             break
+        reader.tell_awaited(unreported, len(events))
         sleep_ms(min(interval_ms, remaining_ms))
         interval_ms = min(interval_ms * 1.5, POLL_INTERVAL_MAX_MS)
         # A line that is expected and is not there may have arrived after its time was taken for settled.

@@ -19,7 +19,7 @@ from serverless_lab.deploy.events import (
 )
 from serverless_lab.errors import DeployError
 from serverless_lab.targets.base import Target
-from serverless_lab.targets.clients import error_code, target_errors
+from serverless_lab.targets.clients import error_code, errors_of
 
 KEEPING_POLICIES = ("Retain", "RetainExceptOnCreate")
 # SAM gives versions a DeletionPolicy of Retain, yet they go with their function.
@@ -66,7 +66,7 @@ def destroy_stack(
         TargetError: the target cannot be reached, or refuses.
         DeployError: something could not be deleted; it says what and why.
     """
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then destroy again"):
+    with errors_of(target, "destroy again"):
         bucket = ArtifactBucket(target, target.account_id())
         on_step(f"deleting stack `{stack_name}`")
         removal = remove_stack(target, stack_name, on_event, patience_for(target, sleep))

@@ -13,7 +13,7 @@ from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.errors import EmulatorError, NothingDeployed
 from serverless_lab.project import DeployedFunction, Deployment
 from serverless_lab.targets.base import Target
-from serverless_lab.targets.clients import target_errors
+from serverless_lab.targets.clients import errors_of
 
 STAGE_OF_SAM = "Stage"  # SAM makes this one beside the stage asked for, unless OpenApiVersion is set
 HTTP_API_DEFAULT_STAGE = "$default"
@@ -38,7 +38,7 @@ def describe_deployment(
         NothingDeployed: there is no such stack.
         TargetError: the target cannot be reached.
     """
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
+    with errors_of(target, "repeat"):
         cloudformation = target.client("cloudformation")
         stack = describe_stack(cloudformation, stack_name)
         if stack is None:
@@ -92,7 +92,7 @@ def require_deployment(target: Target | None, deployment: Deployment) -> None:
         raise NothingDeployed(
             f"{who} that held stack `{deployment.stack_name}` was restarted; its state was in memory", hint=again
         )
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then repeat"):
+    with errors_of(target, "repeat"):
         found = describe_stack(target.client("cloudformation"), deployment.stack_name)
     if found is None:
         why = "; an emulator's state is in memory" if deployment.endpoint_url else ""

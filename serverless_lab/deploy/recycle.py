@@ -26,11 +26,11 @@ from serverless_lab.deploy.events import Patience, patience_for
 from serverless_lab.errors import DeployError
 from serverless_lab.project import Deployment, read_json, write_json
 from serverless_lab.targets.base import Target
-from serverless_lab.targets.clients import error_code, target_errors
+from serverless_lab.targets.clients import error_code, errors_of
 
 VARIABLE = "LAB_RECYCLED"
 MARK = "lab-recycled-"
-AGAIN = "see that it runs, then repeat: what was changed is put back first"
+AGAIN = "repeat: what was changed is put back first"
 
 OnStep = Callable[[str], None]
 
@@ -83,7 +83,7 @@ class Recycler:
         mark = MARK + uuid.uuid4().hex
         done: list[Recycled] = []
         self._on_step(f"new environments for {_functions(len(deployment.functions))} of `{deployment.stack_name}`")
-        with target_errors(self._target.name, self._target.endpoint_url, AGAIN):
+        with errors_of(self._target, AGAIN):
             for function in deployment.functions:
                 found = self._found(function.name, function.alias)
                 self._write(deployment, mark, [*done, found])
@@ -120,7 +120,7 @@ class Recycler:
             return ()
         what = "putting back" if not noted.get("put_back") else "deleting the last run's versions of"
         self._on_step(f"{what} {_functions(len(entries))} of `{noted['stack_name']}`")
-        with target_errors(self._target.name, self._target.endpoint_url, AGAIN):
+        with errors_of(self._target, AGAIN):
             for entry in entries:
                 # Where the function is gone, there is nothing to put back.
                 with suppress(self._lambda.exceptions.ResourceNotFoundException):

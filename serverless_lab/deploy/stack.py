@@ -29,7 +29,7 @@ from serverless_lab.deploy.wrapper import Wrapping, plan, wants_wrapper
 from serverless_lab.errors import DeployError, TemplateRefused
 from serverless_lab.quotas import TEMPLATE_BODY_MAX_BYTES, TEMPLATE_IN_BUCKET_MAX_BYTES
 from serverless_lab.targets.base import Target
-from serverless_lab.targets.clients import target_errors
+from serverless_lab.targets.clients import errors_of
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 UPDATABLE = frozenset(
@@ -122,7 +122,7 @@ def deploy_stack(
     notes = [note for built in packages.values() for note in built.notes] + [*wrapping.notes]
     if target.endpoint_url is not None:
         notes += [found.note() for found in unknown_properties(template.resources)]
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
+    with errors_of(target, "deploy again"):
         deployer = _Deployer(target, stack_name, on_event, on_step, patience_for(target, sleep))
         notes += deployer.elsewhere(template)
         on_step(f"uploading to {deployer.bucket.name}")
@@ -135,7 +135,7 @@ def deploy_stack(
 
 def _wrapping(target: Target, template: Template, artifacts: tuple[Artifact, ...], wrap: bool | None) -> Wrapping:
     # A target that has to be asked what it is may be out of reach: that error is told as every other is.
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
+    with errors_of(target, "deploy again"):
         if not wants_wrapper(target.capabilities, wrap):
             return Wrapping({}, False)
         return plan(template, artifacts, tells_all=not target.capabilities.one_log_stream_per_environment)

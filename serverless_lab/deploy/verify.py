@@ -18,7 +18,7 @@ from serverless_lab.deploy.template import LAMBDA_FUNCTION, SAM_FUNCTION, Templa
 from serverless_lab.deploy.wrapper import original_handler
 from serverless_lab.errors import DeployError
 from serverless_lab.targets.base import Target
-from serverless_lab.targets.clients import error_code, target_errors
+from serverless_lab.targets.clients import error_code, errors_of
 
 SCHEDULE = "AWS::Scheduler::Schedule"  # SAM's ScheduleV2
 UNKNOWN_PHYSICAL_ID = "unknown"  # what LocalStack 4.8.1 gives a resource of a type it does not know
@@ -41,7 +41,7 @@ def verify_stack(
     """
     template = read_template(template_path)
     on_step(f"checking what {target.name} made of it")
-    with target_errors(target.name, target.endpoint_url, "see that it runs, then deploy again"):
+    with errors_of(target, "deploy again"):
         resources = stack_resources(target.client("cloudformation"), stack_name)
         check = _Check(
             target=target,

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from serverless_lab.errors import TargetError
@@ -18,6 +18,8 @@ from serverless_lab.errors import TargetError
 if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
+
+    from serverless_lab.targets.base import Target
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
@@ -33,6 +35,20 @@ EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
 )
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+THROTTLED_CODES = frozenset(
+    {
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottled",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "ServiceUnavailableException",
+        "ServiceUnavailable",
+    }
+)
+"""Refusals that mean "later"."""
 
 
 def emulator_session(region: str, account_id: str | None = None) -> boto3.Session:
@@ -156,34 +172,72 @@ def denied_hint(error: Exception) -> str:
     return f"ask for {action}{where}, then repeat: docs/aws.md lists what lab needs"
 
 
-@contextmanager
-def target_errors(
-    name: str, endpoint_url: str | None, hint: str, sign_in: str = "sign in again, for example with `aws sso login`"
-) -> Iterator[None]:
-    """Turn "cannot connect", "no credentials" and "access denied" into a TargetError that says where and what to do.
+SIGN_IN = "sign in again, for example with `aws sso login`"
 
-    Other service errors pass: the caller knows what it asked for.
+
+def way_out(error: Exception, unreachable: str, sign_in: str = SIGN_IN) -> str | None:
+    """What to do about an error of botocore's that says nothing of what was asked for; None for one that does.
+
+    Nobody answers, no or no valid credentials, denied, or refused for longer than botocore repeats a request.
+
+    Args:
+        unreachable, sign_in: what to do where nobody answers, and where the credentials do not hold (any more).
     """
     import botocore.exceptions as problems
 
+    match error:
+        case problems.ConnectionError() | problems.HTTPClientError():
+            return unreachable
+        case (
+            problems.NoCredentialsError()
+            | problems.PartialCredentialsError()
+            | problems.CredentialRetrievalError()
+            | problems.SSOError()
+            | problems.TokenRetrievalError()
+            | problems.LoginError()
+            | problems.ProfileNotFound()
+        ):
+            return sign_in
+        case problems.ClientError() if error_code(error) in EXPIRED_CODES:
+            return sign_in
+        case problems.ClientError() if error_code(error) in DENIED_CODES:
+            return denied_hint(error)
+        case problems.ClientError() if is_busy(error):
+            return "repeat the command later"
+    return None
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether a refusal says nothing of the request: too many at once, or the service's own fault."""
+    response = getattr(error, "response", None) or {}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0
+    return error_code(error) in THROTTLED_CODES or status >= 500
+
+
+@contextmanager
+def target_errors(name: str, endpoint_url: str | None, hint: str, sign_in: str = SIGN_IN) -> Iterator[None]:
+    """Turn what `way_out` knows about into a TargetError that says where and what to do.
+
+    Other service errors pass: the caller knows what it asked for.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as Unreachable
+
     try:
         yield
-    except (problems.ConnectionError, problems.HTTPClientError) as error:
-        where = f"target `{name}`" + (f" at {endpoint_url}" if endpoint_url else "")
-        raise TargetError(f"{where} cannot be reached: {error}", hint=hint) from error
-    except (
-        problems.NoCredentialsError,
-        problems.PartialCredentialsError,
-        problems.CredentialRetrievalError,
-        problems.SSOError,
-        problems.TokenRetrievalError,
-        problems.LoginError,
-        problems.ProfileNotFound,
-    ) as error:
-        raise TargetError(f"target `{name}`: {error}", hint=sign_in) from error
-    except problems.ClientError as error:
-        if error_code(error) in EXPIRED_CODES:
-            raise TargetError(f"target `{name}`: {error}", hint=sign_in) from error
-        if error_code(error) in DENIED_CODES:
-            raise TargetError(f"target `{name}`: {error}", hint=denied_hint(error)) from error
-        raise
+    except (BotoCoreError, ClientError) as error:
+        found = way_out(error, hint, sign_in)
+        if found is None:
+            raise
+        where = f"target `{name}`"
+        if isinstance(error, Unreachable | HTTPClientError):
+            where += f" at {endpoint_url}" if endpoint_url else ""
+            raise TargetError(f"{where} cannot be reached: {error}", hint=found) from error
+        raise TargetError(f"{where}: {error}", hint=found) from error
+
+
+def errors_of(target: Target, then: str) -> AbstractContextManager[None]:
+    """`target_errors` for a target's own requests. `then` is what to do when it can be reached again."""
+    reach = "check the network and the region's name" if target.endpoint_url is None else "see that it runs"
+    sign_in = getattr(target, "sign_in", SIGN_IN)
+    return target_errors(target.name, target.endpoint_url, f"{reach}, then {then}", sign_in)

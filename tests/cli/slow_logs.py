@@ -1,7 +1,7 @@
-"""A server of FilterLogEvents that ends in the middle: `slow_logs.py EVENTS PORT ANSWERS`.
+"""A server of FilterLogEvents that ends in the middle: `slow_logs.py EVENTS PORT ANSWERS [stall]`.
 
-It prints its port, writes every request to EVENTS.requests, and kills itself at the request after the last answer.
-STS answers too, as LocalStack does.
+It prints its port, writes every request to EVENTS.requests, and kills itself at the request after the last answer; with
+`stall` it says nothing any more instead. STS answers too, as LocalStack does.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(body)
         with EVENTS.with_name(EVENTS.name + ".requests").open("a") as log:
             log.write(body + "\n")
+        if Handler.answers == 0 and sys.argv[4:] == ["stall"]:
+            signal.pause()
         if Handler.answers == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         Handler.answers -= 1

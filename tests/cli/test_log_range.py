@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serverless_lab.report_line import ReportLine, render, render_start
-from tests.cli.conftest import HELLO, Lab
+from tests.cli.conftest import HELLO, Lab, wait_until
 from tests.coldstarts.story import request_id
 
 pytestmark = pytest.mark.process
@@ -87,10 +87,10 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
 
-    def start(self, answers: int) -> str:
+    def start(self, answers: int, *words: str) -> str:
         """Its URL, the same each time."""
         self.process = subprocess.Popen(
-            [sys.executable, str(SERVER), str(self.folder / "events.json"), str(self.port), str(answers)],
+            [sys.executable, str(SERVER), str(self.folder / "events.json"), str(self.port), str(answers), *words],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -117,28 +117,55 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made.stop()
 
 
-def test_a_target_killed_while_its_log_is_read_costs_only_what_was_not_read(lab: Lab, server: Server) -> None:
-    began = 1_764_000_000_000
+BEGAN = 1_764_000_000_000
+WORDS = ["coldstarts", "report", "--target", "localstack", "--log-group", GROUP, "--json"]
+WORDS += ["--since", str(BEGAN), "--until", str(BEGAN + 80_000)]
+
+
+def put_eighty_invocations(server: Server) -> None:
     events = []
     for number in range(80):
-        at = began + number * 1_000
+        at = BEGAN + number * 1_000
         events.append({"logStreamName": STREAM, "timestamp": at, "message": render_start(request_id(number), "1")})
         line = render(ReportLine(request_id(number), 20.0, 21, 256, 80, init_duration_ms=None if number else 200.0))
         events.append({"logStreamName": STREAM, "timestamp": at + 20, "message": line})
     (server.folder / "events.json").write_text(json.dumps(events))
-    words = ["coldstarts", "report", "--target", "localstack", "--log-group", GROUP, "--json"]
-    words += ["--since", str(began), "--until", str(began + 80_000)]
-    where = {"AWS_ENDPOINT_URL": server.start(answers=13)}
 
-    refused = lab.refused(*words, **where)
+
+def read_on(lab: Lab, server: Server, where: dict[str, str]) -> None:
+    """The same command reads what is missing, and nothing that was read."""
+    before = server.requests()
+    server.stop()
+    server.start(1_000)
+    told = lab(*WORDS, **where).json
+    assert told["total"]["invocations"] == 80
+    again = [request["startTime"] for request in server.requests()[len(before) :] if "startTime" in request]
+    assert min(start for start in again if start >= BEGAN) == BEGAN + 30_000, "what was read is not read again"
+
+
+def test_a_target_killed_while_its_log_is_read_costs_only_what_was_not_read(lab: Lab, server: Server) -> None:
+    put_eighty_invocations(server)
+    where = {"AWS_ENDPOINT_URL": server.start(13)}
+    refused = lab.refused(*WORDS, **where)
     assert "reading log group /aws/lambda/orders failed" in refused.error
     assert "60 log events are kept, and the same command reads on from there" in refused.hint
     assert not list((lab.directory / ".lab").rglob(".*.gz*")), "nothing is half-written"
-    before = server.requests()
-    server.stop()
+    read_on(lab, server, where)
 
-    server.start(answers=1_000)
-    told = lab(*words, **where).json
-    assert told["total"]["invocations"] == 80
-    again = [request["startTime"] for request in server.requests()[len(before) :] if "startTime" in request]
-    assert min(start for start in again if start >= began) == began + 30_000, "what was read is not read again"
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_reading_that_is_stopped_or_killed_costs_only_what_was_not_read(
+    lab: Lab, server: Server, number: signal.Signals
+) -> None:
+    put_eighty_invocations(server)
+    where = {"AWS_ENDPOINT_URL": server.start(13, "stall")}
+    lab.variables.update(where)
+    running = lab.start(*WORDS)
+    assert wait_until(lambda: (server.folder / "events.json.requests").exists() and len(server.requests()) == 14)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=30)
+    assert out == ""
+    if number is signal.SIGINT:
+        assert running.returncode == 130, err
+        assert "the same command reads on" in err
+    read_on(lab, server, where)

@@ -59,6 +59,17 @@ class KeptLogs:
             behind_ms = to_ms + 1
         return stretches, events
 
+    def missing(self, group: str, start_ms: int, end_ms: int) -> list[Stretch]:
+        """What of the range is not kept, as far as the files' names say."""
+        stretches: list[Stretch] = []
+        behind_ms = start_ms
+        for (first_ms, last_ms), _ in sorted(self._files(group)):
+            from_ms, to_ms = max(first_ms, behind_ms), min(last_ms, end_ms)
+            if from_ms <= to_ms:
+                stretches.append((from_ms, to_ms))
+                behind_ms = to_ms + 1
+        return gaps(stretches, start_ms, end_ms)
+
     def store(self, group: str, first_ms: int, last_ms: int, events: Iterable[LogEvent]) -> None:
         """Keep all events of a stretch; a file appears whole or not at all.
 

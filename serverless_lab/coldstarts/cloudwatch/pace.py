@@ -10,18 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serverless_lab.errors import TargetError
+from serverless_lab.targets.clients import THROTTLED_CODES
 
-THROTTLED_CODES = frozenset(
-    {
-        "ThrottlingException",
-        "Throttling",
-        "TooManyRequestsException",
-        "RequestLimitExceeded",
-        "ServiceUnavailableException",
-        "LimitExceededException",
-    }
-)
-"""Refusals that mean "later". LimitExceededException is StartQuery's, when too many queries run at once."""
+LATER_CODES = THROTTLED_CODES | {"LimitExceededException"}
+"""Refusals that mean "later"; the last is StartQuery's, when too many queries run at once."""
 
 WAIT_FIRST_MS = 500
 WAIT_MAX_MS = 20_000
@@ -69,7 +61,7 @@ class Pace:
             try:
                 answer = operation(**request)
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") not in THROTTLED_CODES:
+                if error.response.get("Error", {}).get("Code") not in LATER_CODES:
                     raise
                 waited_ms = self.now_ms() - began_ms
                 if waited_ms >= PATIENCE_MS:

@@ -40,10 +40,12 @@ class QueryReader(LogReader):
     Args:
         expected: group -> how many events of the range it may have, where that is known.
         rows_max: how many rows a query answers.
+        scanned_max: how many bytes may be scanned: no further query is begun when it is reached.
     """
 
     expected: Mapping[str, int] = field(default_factory=dict)
     rows_max: int = quotas.INSIGHTS_LIMIT_MAX
+    scanned_max: float | None = None
     scanned_bytes: float = 0.0
     """What all queries so far have scanned: the quantity that is paid."""
 
@@ -86,6 +88,11 @@ class QueryReader(LogReader):
         """(the rows of a query, how many events match)."""
         from botocore.exceptions import ClientError
 
+        if self.scanned_max is not None and self.scanned_bytes > self.scanned_max:
+            raise TargetError(
+                f"Logs Insights has scanned {self.scanned_bytes / 1e9:,.3f} GB, and --max-cost is reached",
+                hint="read the rest in pages: --no-insights; or allow more",
+            )
         request = {
             "logGroupName": part.group,
             # documented in seconds: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html

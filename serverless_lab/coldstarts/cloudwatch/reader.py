@@ -20,6 +20,7 @@ from serverless_lab.coldstarts.cloudwatch.paging import Cursor, Instant, Item, a
 from serverless_lab.coldstarts.log_event import LogEvent
 from serverless_lab.coldstarts.platform_events import is_platform_event
 from serverless_lab.errors import TargetError
+from serverless_lab.targets.clients import SIGN_IN, error_code, way_out
 
 STREAMS_PER_CALL = 100
 """FilterLogEvents takes at most this many stream names
@@ -33,13 +34,17 @@ _SLICES_UNSORTED = 8
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a reading is. `read_ms` of `total_ms` of log time, over all groups; `events` are platform events."""
+    """How far a reading is. `read_ms` of `total_ms` of log time, over all groups; `events` are platform events.
+
+    `awaited` is how many REPORT lines are not there yet, while they are waited for.
+    """
 
     read_ms: int
     total_ms: int
     events: int
     calls: int
     throttled: int
+    awaited: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class LogReader:
         options: further members of every request, such as a filterPattern; only for what is not kept.
         wall_ms: the time of day, epoch ms: what is too near to it may not be there yet, and is not kept.
         on_progress: is told after every answer, from any thread.
+        unreachable, sign_in: what to do where nobody answers, and where the credentials do not hold any more.
     """
 
     client: Any
@@ -86,6 +92,8 @@ class LogReader:
     options: dict[str, Any] = field(default_factory=dict)
     wall_ms: Callable[[], float] = lambda: time.time() * 1000
     on_progress: Callable[[Progress], None] | None = None
+    unreachable: str = "is the target running? `lab status` tells"
+    sign_in: str = SIGN_IN
 
     def read(
         self, groups: Iterable[str], start_ms: int, end_ms: int, *, fresh: bool = False
@@ -115,6 +123,11 @@ class LogReader:
         for events in work.groups.values():
             events.sort(key=lambda event: event.timestamp_ms or 0)
         return work.groups, sorted(work.missing)
+
+    def tell_awaited(self, lines: int, events: int) -> None:
+        """All of the time has been read, `events` of it, and `lines` are to come."""
+        if self.on_progress is not None:
+            self.on_progress(Progress(1, 1, events, self.pace.calls, self.pace.throttled, lines))
 
     def read_streams(self, group: str, streams: Sequence[str], start_ms: int, end_ms: int) -> list[LogEvent]:
         """The platform events of some streams, in the order of the answers."""
@@ -319,14 +332,10 @@ class LogReader:
         subject = f"log group {request['logGroupName']}" if "logGroupName" in request else "a query of the log"
         try:
             return self.pace.call(operation, **request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+        except (BotoCoreError, ClientError) as error:
+            if error_code(error) == "ResourceNotFoundException":
                 raise
-            needed = str(getattr(error, "operation_name", "FilterLogEvents"))
-            hint = f"the identity in use needs logs:{needed} there"
-            raise TargetError(f"reading {subject} failed: {error}", hint=hint) from error
-        except BotoCoreError as error:
-            hint = "is the target running? `lab status` tells"
+            hint = way_out(error, self.unreachable, self.sign_in)
             raise TargetError(f"reading {subject} failed: {error}", hint=hint) from error
 
 

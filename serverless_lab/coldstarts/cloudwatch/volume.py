@@ -22,6 +22,7 @@ _NAMES = {"e": "IncomingLogEvents", "b": "IncomingBytes"}
 
 # documented: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#Metric (periods)
 _FIVE_MINUTES_KEPT_MS = 63 * 86_400_000
+_HOURS_KEPT_MS = 455 * 86_400_000
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,16 @@ class Volume:
 def measure(
     cloudwatch: Any, logs: Any, groups: Sequence[str], start_ms: int, end_ms: int, now_ms: int
 ) -> Volume | None:
-    """What CloudWatch's metrics say of it; without leave for them, what the groups hold in all; None without both."""
+    """What CloudWatch's metrics say of it; without leave for them, what the groups can hold; None without both."""
     from botocore.exceptions import ClientError
 
-    try:
-        return _of_metrics(cloudwatch, groups, start_ms, end_ms, now_ms)
-    except ClientError as error:
-        if error_code(error) not in DENIED_CODES:
-            raise
+    # Of a time that the metrics have forgotten they would say that there was nothing.
+    if now_ms - start_ms < _HOURS_KEPT_MS:
+        try:
+            return _of_metrics(cloudwatch, groups, start_ms, end_ms, now_ms)
+        except ClientError as error:
+            if error_code(error) not in DENIED_CODES:
+                raise
     try:
         return _of_groups(logs, groups)
     except ClientError as error:
@@ -102,18 +105,19 @@ def _of_metrics(cloudwatch: Any, groups: Sequence[str], start_ms: int, end_ms: i
 
 
 def _of_groups(logs: Any, groups: Sequence[str]) -> Volume:
+    """As much as the groups can hold: `storedBytes` does not say whether it is before compression, which is scanned."""
     found = 0
     for group in groups:
         answer = logs.describe_log_groups(logGroupNamePrefix=group)
         found += sum(item.get("storedBytes") or 0 for item in answer["logGroups"] if item["logGroupName"] == group)
-    return Volume(events=dict.fromkeys(groups, 0), bytes=found, is_bound=True)
+    return Volume(events=dict.fromkeys(groups, 0), bytes=int(found / quotas.LOG_STORED_SHARE), is_bound=True)
 
 
-def insights_cost(volume: Volume, region: str) -> Decimal | None:
-    """USD for scanning all of it; None where the Region has no price table."""
+def scan_price(region: str) -> Decimal | None:
+    """USD for a GB that Logs Insights scans; None where the Region has no price table."""
     from serverless_lab.cost.prices import load_prices
 
     try:
-        return volume.gigabytes * load_prices(region).of("logs.scanned").first_usd
+        return load_prices(region).of("logs.scanned").first_usd
     except BadInput:
         return None

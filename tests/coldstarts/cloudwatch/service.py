@@ -77,6 +77,7 @@ class LogService:
     repeats: float = 0.0
     per_second: float | None = None
     gone_at: frozenset[int] = frozenset()
+    gone_as: tuple[str, str] | None = None
     rows_max: int = 100_000
     query_polls: int = 1
     seed: int = 1
@@ -118,6 +119,9 @@ class LogService:
         operation = request.headers["X-Amz-Target"].decode().rsplit(".", 1)[-1]
         with self._lock:
             self.calls.append((operation, json.loads(request.body)))
+            if len(self.calls) in self.gone_at and self.gone_as is not None:
+                code, message = self.gone_as
+                return self._answer(500 if code == "InternalFailure" else 400, {"__type": code, "message": message})
             if len(self.calls) in self.gone_at:
                 raise EndpointConnectionError(endpoint_url=request.url)
             if self._is_throttled():

@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from serverless_lab.coldstarts import read_log_groups
-from serverless_lab.coldstarts.cloudwatch.volume import INSIGHTS_FROM_S, insights_cost, measure
+from serverless_lab.coldstarts.cloudwatch.volume import INSIGHTS_FROM_S, measure, scan_price
 from serverless_lab.coldstarts.log_reports import log_groups_of, read_range
 from serverless_lab.errors import BadInput
 from tests.coldstarts.cloudwatch.service import LogService, VirtualTime
@@ -102,11 +102,13 @@ def test_the_metrics_say_how_much_there_is_and_what_insights_would_cost() -> Non
     assert found is not None
     assert (found.events, found.bytes, found.is_bound) == ({GROUP: 10_000_000}, 6_000_000_000, False)
     assert found.pages_s == 1_200 > INSIGHTS_FROM_S, "six thousand pages of a megabyte, five a second"
-    assert insights_cost(found, "us-east-1") == 6 * Decimal("0.005")
-    assert insights_cost(found, "nowhere-1") is None
+    assert found.gigabytes == 6
+    assert scan_price("us-east-1") == Decimal("0.005")
+    assert scan_price("nowhere-1") is None
 
 
 def test_without_leave_to_see_metrics_the_groups_size_is_the_most_there_can_be() -> None:
+    """AWS does not say whether `storedBytes` counts what is scanned, or that compressed to a fifth."""
     target = Stubs("cloudwatch", "logs")
     target.stubs["cloudwatch"].add_client_error("get_metric_data", "AccessDenied")
     groups = [{"logGroupName": GROUP, "storedBytes": 5_000}, {"logGroupName": GROUP + "-2", "storedBytes": 7_000}]
@@ -114,10 +116,20 @@ def test_without_leave_to_see_metrics_the_groups_size_is_the_most_there_can_be()
     clients = target.client("cloudwatch"), target.client("logs")
     found = measure(*clients, [GROUP], T0, T0 + HOUR_MS, T0 + HOUR_MS)
     assert found is not None
-    assert (found.bytes, found.is_bound) == (5_000, True)
+    assert (found.bytes, found.is_bound) == (25_000, True)
     target.stubs["cloudwatch"].add_client_error("get_metric_data", "AccessDenied")
     target.stubs["logs"].add_client_error("describe_log_groups", "AccessDeniedException")
     assert measure(*clients, [GROUP], T0, T0 + HOUR_MS, T0 + HOUR_MS) is None
+
+
+def test_of_a_time_that_the_metrics_have_forgotten_they_are_not_asked() -> None:
+    """They would say that there was nothing, and a log is kept for longer than 455 days."""
+    target = Stubs("cloudwatch", "logs")
+    target.stubs["logs"].add_response("describe_log_groups", {"logGroups": [{"logGroupName": GROUP, "storedBytes": 9}]})
+    clients = target.client("cloudwatch"), target.client("logs")
+    found = measure(*clients, [GROUP], T0, T0 + HOUR_MS, T0 + 455 * 24 * HOUR_MS)
+    assert found is not None
+    assert found.is_bound
 
 
 # --- what began in a time --------------------------------------------------------------------------------------------

@@ -152,6 +152,31 @@ def test_pages_that_were_read_are_there_when_the_next_one_is_not(tmp_path):
     assert len(found[GROUP]) == 8
 
 
+@pytest.mark.parametrize(
+    ("refusal", "hint"),
+    [
+        (("ExpiredTokenException", "The security token included in the request is expired"), "aws sso login --profile"),
+        (("UnrecognizedClientException", "The security token in the request is invalid."), "aws sso login --profile"),
+        (
+            ("AccessDeniedException", "User: ann is not authorized to perform: logs:FilterLogEvents on resource: g"),
+            "ask for logs:FilterLogEvents on g",
+        ),
+        (("InternalFailure", "An internal error occurred"), "repeat the command later"),
+        (None, "check the network"),
+    ],
+)
+def test_what_ends_a_long_reading_is_told_with_the_way_to_go_on(tmp_path, refusal, hint):
+    """An hour's reading outlives a session: then a permission is not what is missing."""
+    service = LogService(VirtualTime(), per_page=1, gone_at=frozenset({5}), gone_as=refusal)
+    for number in range(1, 9):
+        service.put(GROUP, "s", T0 + number * 100, report(number))
+    ways = {"sign_in": "sign in: `aws sso login --profile shop`", "unreachable": "check the network"}
+    with pytest.raises(TargetError, match=f"reading log group {GROUP} failed") as refused:
+        reader(service, KeptLogs(tmp_path), **ways).read([GROUP], T0, T0 + 1_000)
+    assert hint in (refused.value.hint or "")
+    assert "3 log events are kept, and the same command reads on" in (refused.value.hint or "")
+
+
 def test_what_is_kept_is_read_again_when_that_is_asked_for(tmp_path):
     service = LogService(VirtualTime())
     service.put(GROUP, "s", T0 + 5, report(1))
@@ -191,10 +216,12 @@ def test_stretches_and_gaps_make_the_range(parts, start, width):
         for first, length in parts:
             own = [LogEvent(GROUP, "s", ms, report(ms)) for ms in range(first, first + length + 1)]
             kept.store(GROUP, first, first + length, own)
+        left = kept.missing(GROUP, start, start + width)
         stretches, found = kept.load(GROUP, start, start + width)
     covered = [ms for first, last in stretches for ms in range(first, last + 1)]
     missing = [ms for first, last in gaps(stretches, start, start + width) for ms in range(first, last + 1)]
     assert sorted(covered + missing) == list(range(start, start + width + 1))
+    assert missing == [ms for first, last in left for ms in range(first, last + 1)], "no file has to be read for that"
     assert sorted(event.timestamp_ms or 0 for event in found) == covered
     assert set(covered) == {
         ms for first, length in parts for ms in range(first, first + length + 1) if start <= ms <= start + width
@@ -314,6 +341,17 @@ def test_progress_ends_at_the_whole_range(tmp_path):
     assert (told[-1].events, told[-1].calls) == (20, len(service.calls) - 1)
 
 
+def test_progress_tells_how_many_lines_are_waited_for():
+    told: list[Progress] = []
+    service = LogService(VirtualTime())
+    put_invocation(service, 1, T0)
+    put_invocation(service, 2, T0 + 50, report_visible_ms=2_000)
+    reading = reader(service, on_progress=told.append)
+    read_cloudwatch_logs(None, [GROUP], T0, T0 + 99, until_reported=True, reader=reading, **options(service))
+    assert {step.awaited for step in told} == {0, 1}
+    assert told[-1].awaited == 0
+
+
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +367,26 @@ def test_queries_are_as_many_as_the_rows_need_and_scan_little_twice():
     assert service.count("StartQuery") == 10
     in_all = sum(len(event.message) for event in service.stored)
     assert in_all <= reading.scanned_bytes < 1.1 * in_all
+
+
+def test_no_query_is_begun_beyond_what_may_be_scanned(tmp_path):
+    """What was paid for is kept, so that pages can read the rest."""
+    service = LogService(VirtualTime())
+    for number in range(40):
+        service.put(GROUP, "s", T0 + number * 10_000, report(number))
+    size = len(report(1))
+    limited = reader(
+        service, KeptLogs(tmp_path), queries=True, rows_max=5, expected={GROUP: 40}, scanned_max=15.5 * size
+    )
+    with pytest.raises(TargetError, match=r"has scanned .* --max-cost is reached") as refused:
+        limited.read([GROUP], T0, T0 + 400_000)
+    assert "--no-insights" in (refused.value.hint or "")
+    assert 15.5 * size < limited.scanned_bytes < 24 * size, "the query that passed the limit was the last"
+    asked = service.count("StartQuery")
+    found, _ = reader(service, KeptLogs(tmp_path)).read([GROUP], T0, T0 + 400_000)
+    assert len(found[GROUP]) == 40
+    assert service.count("StartQuery") == asked
+    assert "log events are kept" in (refused.value.hint or "")
 
 
 def test_a_query_that_nobody_waits_for_is_stopped():
