@@ -4,7 +4,7 @@ What was logged:
     sources.py           CloudWatch Logs -> LogEvents; with watch.py, what talks to a target
     cloudwatch/          its pages, pace and queries, and what is kept of an interrupted reading
     files.py             log files, folders, standard input -> Invocations; formats.py and formats_*.py read each format
-    platform_events.py   one event, text or JSON format -> a line of report_line.py, and back
+    platform_events.py   one event, text or JSON format -> a line of report_line, and back
     invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure
     frame.py             InvocationRows -> a pandas frame, parquet, and the join with the client's requests
     digest/              large files -> samples of groups at once, without a row per invocation

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
 
-LAB_PARTS = ("emulator", "load", "deploy", "report_line.py", "quotas.py")
+LAB_PARTS = ("emulator", "load", "deploy", "report_line", "quotas.py")
 """What of lab decides what a run measures. How it is reported may change without measuring anew."""
 
 OnStep = Callable[[str], None]
