@@ -104,7 +104,7 @@ def _read(
         yield first
         yield from others
 
-    is_told = False  # whether anything was said of this file
+    is_told = has_event = False  # whether anything was said of this file, or found in it
     match format:
         case "csv":
             reader = read_csv(whole(), where)
@@ -116,10 +116,11 @@ def _read(
             reader = read_text(whole(), where)
     for item in reader:
         is_told = is_told or isinstance(item, Unreadable)
+        has_event = has_event or not isinstance(item, Unreadable)
         yield item
     if unpacked.problem is not None:
         yield where.unreadable(0, "", unpacked.problem)
-    elif not where.found and not is_told:
+    elif not is_told and (not where.found or (where.foreign_line and not has_event)):
         yield _no_log(first, where)
 
 

@@ -7,6 +7,7 @@
     {"results": [[{"field": "@message", "value": …}]]}         GetQueryResults of Logs Insights
     {"StatusCode": 200, "LogResult": "U1RBUlQ…"}               the answer to an invocation, with the end of its log
     {"time": …, "type": "platform.report", "record": {…}}      the events themselves, also in lists (Telemetry API)
+    ["REPORT RequestId: …", …], [[1764…, "REPORT …"], …]       messages alone, or with time and stream (`--query`)
 
 A value that ends early is read as far as it goes, so that a page cut anywhere gives every event before the cut; one
 that is damaged is counted, and reading goes on at the next line. Lines that are no JSON are read as text.
@@ -27,6 +28,7 @@ from serverless_lab.coldstarts.formats_text import (
     BROKEN,
     BROKEN_JSON,
     CUT,
+    STREAM_NAME,
     TextReader,
     Unreadable,
     Where,
@@ -218,7 +220,7 @@ def _is_container(value: Any) -> bool:
 def _may_tell(value: Any) -> bool:
     """Whether an element is worth keeping: an application's own events are dropped at once."""
     if not isinstance(value, dict):
-        return True
+        return not isinstance(value, str) or _MAY_TELL.search(value) is not None
     message = value.get("message")
     return not isinstance(message, str) or _MAY_TELL.search(message) is not None
 
@@ -256,9 +258,10 @@ def read_json(chunks: Iterable[str], where: Where) -> Iterator[LogEvent | Unread
                 yield from lines.feed(number, line, has_end=has_end)
             continue
         yield from lines.finish()
+        _, stream = lines.take_above()
         is_whole, value = scanner.whole_value()
         if is_whole:
-            yield from _Value(value, where, number).read()
+            yield from _Value(value, where, number).read(stream)
             continue
         scanner.mark()
         value, is_whole = scanner.parts(_may_tell)
@@ -294,8 +297,29 @@ class _Value:
         self._where = where
         self._line = line_number
 
-    def read(self) -> Iterator[LogEvent | Unreadable]:
-        yield from self._any(self._value, self._where.log_group, self._where.log_stream)
+    def read(self, stream: str = "") -> Iterator[LogEvent | Unreadable]:
+        """Its events; `stream` is what was said before it."""
+        if isinstance(self._value, list) and any(isinstance(item, str | list) for item in self._value):
+            yield from self._messages(self._value)
+        else:
+            yield from self._any(self._value, self._where.log_group, stream or self._where.log_stream)
+
+    def _messages(self, items: list[Any]) -> Iterator[LogEvent | Unreadable]:
+        """What `--query` leaves of events: messages, or lists of a message and what was selected beside it."""
+        for item in items:
+            if not isinstance(item, str | list) or (isinstance(item, list) and _is_row(item)):
+                yield from self._any([item], self._where.log_group, self._where.log_stream)
+                continue
+            parts = item if isinstance(item, list) else [item]
+            times = [part for part in parts if isinstance(part, int) and not isinstance(part, bool)]
+            texts = [part for part in parts if isinstance(part, str)]
+            streams = [text for text in texts if STREAM_NAME.fullmatch(text)]
+            stamp_ms = _instant_ms(times[0]) if len(times) == 1 else None
+            stream = streams[0] if streams else self._where.log_stream
+            for text in texts:
+                for found in read_message(text, stamp_ms, self._where.log_group, stream, self._where, self._line):
+                    self._where.found = True
+                    yield found
 
     def _any(self, value: Any, group: str, stream: str, depth: int = 0) -> Iterator[LogEvent | Unreadable]:
         if depth > _DEPTH_MAX:

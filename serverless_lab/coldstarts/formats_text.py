@@ -6,6 +6,8 @@
     | 1764000000000 | REPORT RequestId: … |                                          a table, as the console copies it
     @timestamp=… @message=REPORT RequestId: …                                        rows of a query as text
     2026-11-24T16:00:00.250Z ¶ REPORT RequestId: …                                   the console's time above the line
+    EVENTS⇥1764000000999⇥REPORT RequestId: …⇥¶⇥1764000000250                         the AWS CLI with --output text
+    "REPORT RequestId: …\\tDuration: …"                                              a message as `jq` prints it
 
 A line that has anything else before it is an application's own text that happens to quote a platform line. A REPORT may
 go on over lines: X-Ray ids always stand on the next one, and pages and consoles break it at its fields.
@@ -131,6 +133,7 @@ def lines_of(chunks: Iterable[str]) -> Iterator[tuple[int, str, bool]]:
 # --- prefixes --------------------------------------------------------------------------------------------------------
 
 _STREAM = r"\d{4}/\d\d/\d\d/[^\s\[\]]*\[[^\s\[\]]+\][0-9a-f]{32}"
+STREAM_NAME = re.compile(_STREAM)
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _PREFIX = re.compile(
     r'[\s"|▶▼]*(?:(?:@?(?:timestamp|ingestionTime|message|logStream|log|ptr)"?[ \t]*[=:][ \t]*"?)?'
@@ -146,8 +149,11 @@ _JSON_EVENT = re.compile(r'"(?:platform|serverless-lab)\.')
 _AFTER_JSON = ' \t\r\n|"'  # what a table or a quote puts behind a message
 # A third of a log's platform lines, and they say nothing that REPORT does not.
 _END = re.compile(r"END RequestId: \S+\s*\Z")
-# A line that tells a time (and stream) and nothing else; the message is on the next one.
-_TIME_ONLY = re.compile(rf"[\s▶▼]*{_TIME}\s*")
+# A line that tells a time (and stream) and nothing else; the message is on the next ones.
+_ABOVE = re.compile(rf"[\s▶▼]*(?P<time>{_TIME})(?:\s+(?P<stream>{_STREAM}))?\s*")
+# Of FilterLogEvents (event id, ingestion time, stream, message, time) and GetLogEvents (ingestion time, message, time).
+_CLI = re.compile(r"EVENTS\t(?:\d{40,60}\t)?\d{13}\t(?:(?P<stream>\d{4}/\d\d/\d\d/[^\t\r\n]{1,512})\t)?")
+_CLI_TIME = re.compile(r"\t(?P<epoch>\d{13})\s*\Z")
 
 _GOES_ON = re.compile(
     r"\s*(?:(?:(?:Billed |Init |Restore |Billed Restore )?Duration:|Memory Size:|Max Memory Used:)[ \t]*[0-9]"
@@ -181,9 +187,13 @@ class _Pending:
     log_group: str
     log_stream: str
     is_broken: bool = False
+    lacks_time: bool = False  # the AWS CLI has printed the message's own line end before the time
 
     def takes(self, line: str) -> bool:
-        """Whether `line` belongs to it: nothing but a field that it has not got."""
+        """Whether `line` belongs to it: nothing but a field that it has not got, or the time behind it."""
+        if self.lacks_time and (time := _CLI_TIME.fullmatch(line)) is not None:
+            self.timestamp_ms, self.lacks_time = int(time["epoch"]), False
+            return True
         if _XRAY.match(line):
             return self.message.startswith("REPORT") and _has_no_field_of(line, self.message)
         if self.message.startswith("RequestId:"):
@@ -203,7 +213,7 @@ class TextReader:
 
     where: Where
     _pending: _Pending | None = None
-    _time_above: int | None = None
+    _above: tuple[int | None, str] = (None, "")
     _groups: dict[str, str] = field(default_factory=dict)
 
     def feed(self, number: int, line: str, *, has_end: bool = True) -> Iterator[LogEvent | Unreadable]:
@@ -214,8 +224,9 @@ class TextReader:
             line = _COLOUR.sub("", line)
         pending = self._pending
         if pending is not None:
+            lacked_time = pending.lacks_time
             if pending.takes(line):
-                pending.message += line
+                pending.message += "" if lacked_time and not pending.lacks_time else line
                 if not has_end:
                     yield from self._flush(has_end=False)
                 return
@@ -225,8 +236,17 @@ class TextReader:
             if _RETOLD.match(line):
                 yield self.where.unreadable(number, line, "a tool's own words for a REPORT line, with fields left away")
             return
-        time_above, self._time_above = self._time_above, None
+        time_above, stream = self.take_above()
+        cli = _CLI.match(line)
+        if cli is not None:
+            line, stream = line[cli.end() :], cli["stream"] or ""
+            if (time := _CLI_TIME.search(line)) is not None:
+                line, time_above = line[: time.start()], int(time["epoch"])
+        elif line.startswith('"'):
+            line = _unquoted(line)
         at = line.find("{") if _JSON_EVENT.search(line) else find_platform_line(line)
+        if at is not None and at < 0 and _JSON_MEMBER.match(line):
+            yield self.where.unreadable(number, line, "JSON over several lines in a text: --format json reads it")
         if at is None or at < 0 or _END.match(line, at):
             return
         prefix = _PREFIX.fullmatch(line, 0, at)
@@ -244,7 +264,8 @@ class TextReader:
             line[at:].rstrip(_AFTER_JSON) if line[at] == "{" else line[at:],
             time_above if stamp_ms is None else stamp_ms,
             self._same(prefix["group"] or self.where.log_group),
-            self._same(prefix["stream"] or self.where.log_stream),
+            self._same(prefix["stream"] or stream or self.where.log_stream),
+            lacks_time=cli is not None and time_above is None,
         )
         if not has_end:
             yield from self._flush(has_end=False)
@@ -252,9 +273,15 @@ class TextReader:
     def finish(self) -> Iterator[LogEvent | Unreadable]:
         yield from self._flush()
 
+    def take_above(self) -> tuple[int | None, str]:
+        """(time, stream) that the line above said and nothing else; they are of what follows it, once."""
+        found, self._above = self._above, (None, "")
+        return found
+
     def _note(self, number: int, line: str) -> None:
         """What a line without a platform line tells all the same."""
-        self._time_above = epoch_ms(line.strip(" \t\r\n▶▼")) if _TIME_ONLY.fullmatch(line) else None
+        above = _ABOVE.fullmatch(line)
+        self._above = (None, "") if above is None else (epoch_ms(above["time"]), above["stream"] or "")
         if not self.where.found and number < 100:
             prefix = _PREFIX.match(line)
             self.where.found = prefix is not None and prefix.end() > 0 and any(prefix.groups())
@@ -303,6 +330,16 @@ def is_broken_json(message: str) -> bool:
 
 
 _JSON_TYPE = re.compile(r'"type"\s*:\s*"platform\.')
+_JSON_MEMBER = re.compile(r'\s*"type"\s*:\s*"platform\.')
+
+
+def _unquoted(line: str) -> str:
+    """The text that a JSON string on a line of its own stands for; the line itself where it is none."""
+    try:
+        text = json.loads(line)
+    except ValueError:
+        return line
+    return text if isinstance(text, str) else line
 
 
 def _own_time(message: str, line: PlatformEvent) -> int | None:

@@ -223,7 +223,9 @@ def from_json(event: dict[str, Any]) -> PlatformEvent | None:
             return None if duration is None else RestoreReport(duration, _status(record), _word(record, "errorType"))
         case "extension":
             name = _word(record, "name")
-            return None if name is None else ExtensionLine(name, _word(record, "state"), _words(record, "events"))
+            if name is None:
+                return None
+            return ExtensionLine(name, _word(record, "state"), _words(record, "events"), _word(record, "errorType"))
         case "telemetrySubscription" | "logsSubscription":
             name = _word(record, "name")
             if name is None:
@@ -435,7 +437,8 @@ def _record(event: PlatformEvent) -> tuple[str, dict[str, Any] | str]:
         case FaultLine():
             return "fault", render_fault(event).strip()
         case ExtensionLine():
-            return "extension", {**_said(name=event.name, state=event.state), "events": list(event.events)}
+            head = _said(name=event.name, state=event.state)
+            return "extension", {**head, "events": list(event.events), **_said(errorType=event.error_type)}
         case SubscriptionLine():
             kind = "logsSubscription" if event.is_logs_api else "telemetrySubscription"
             return kind, {**_said(name=event.name, state=event.state), "types": list(event.types)}

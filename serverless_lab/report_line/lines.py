@@ -121,11 +121,12 @@ class FaultLine:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionLine:
-    """EXTENSION: an extension has registered, for `events`."""
+    """EXTENSION: an extension has registered, for `events`, or could not be started (`State: LaunchError`)."""
 
     name: str
     state: str | None = None
     events: tuple[str, ...] = ()
+    error_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,9 @@ _FAULT = re.compile(
     r"(?:\s+(?P<error_type>(?:Runtime|Extension|Sandbox|Function)\.[A-Za-z]+))?[ \t]*(?=[\r\n]|\Z)"
 )
 _EXTENSION = re.compile(
-    r"Name:[ \t]*(?P<name>[^\t\r\n]*?)\s*(?:State:[ \t]*(?P<state>\w+)\s*)?"
-    r"(?:(?:Events|Types):[ \t]*\[(?P<list>[^\]\r\n]*)\]\s*)?(?=[\r\n]|\Z)"
+    r"Name:[ \t]*(?P<name>[^\t\r\n]{0,200}?)\s*(?:State:[ \t]*(?P<state>\w+(?: [a-z]+){0,3})\s*)?"
+    r"(?:(?:Events|Types):[ \t]*\[(?P<list>[^\]\r\n]*)\]\s*)?"
+    r"(?:Error Type:[ \t]*(?P<error_type>[^\s]+)\s*)?(?=[\r\n]|\Z)"
 )
 
 # A field is a name, a colon and a value. Numbers carry their unit, and the unit ends the field: copied lines
@@ -250,7 +251,7 @@ def _extension(text: str, at: int, word: str) -> ExtensionLine | SubscriptionLin
         return None
     listed = tuple(part.strip() for part in (told["list"] or "").split(",") if part.strip())
     if word == "EXTENSION":
-        return ExtensionLine(told["name"], told["state"], listed)
+        return ExtensionLine(told["name"], told["state"], listed, told["error_type"])
     return SubscriptionLine(told["name"], told["state"], listed, is_logs_api=word == "LOGS")
 
 

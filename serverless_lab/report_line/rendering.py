@@ -87,7 +87,8 @@ def render_fault(fault: FaultLine) -> str:
 
 def render_extension(line: ExtensionLine) -> str:
     """`EXTENSION⇥Name: lambda-adapter⇥State: Ready⇥Events: [INVOKE, SHUTDOWN]`."""
-    return f"EXTENSION\tName: {line.name}\tState: {line.state}\tEvents: [{', '.join(line.events)}]\n"
+    error = "" if line.error_type is None else f"\tError Type: {line.error_type}"
+    return f"EXTENSION\tName: {line.name}\tState: {line.state}\tEvents: [{', '.join(line.events)}]{error}\n"
 
 
 def render_subscription(line: SubscriptionLine) -> str:

@@ -267,6 +267,55 @@ def discovered_json(events: list[LogEvent]) -> list[Piece]:
     return _query_results([(discovered(event), 1) for event in events if is_report(event)])
 
 
+def tail_json(events: list[LogEvent]) -> list[Piece]:
+    """`aws logs tail --format json`: a message that is JSON stands below its time and stream, over several lines."""
+    pieces = []
+    for event in events:
+        head = f"{iso(event.timestamp_ms or 0, 6, '+00:00')} {event.log_stream} "
+        try:
+            message = "\n" + json.dumps(json.loads(event.message), indent=4)
+        except ValueError:
+            message = event.message
+        pieces.append(Piece((head + _with_newline(message)).encode(), is_report(event)))
+    return pieces
+
+
+def cli_text(events: list[LogEvent], *, with_stream: bool = True) -> list[Piece]:
+    """`aws logs filter-log-events --output text`, or of get-log-events: the values of each event by their names' order.
+
+    A message's own line end stands before the event's time.
+    """
+    pieces = []
+    for number, event in enumerate(events):
+        ingested = (event.timestamp_ms or 0) + 1500
+        values = [f"{number:056d}", ingested, event.log_stream] if with_stream else [ingested]
+        row = "\t".join(map(str, ["EVENTS", *values, event.message, event.timestamp_ms]))
+        pieces.append(Piece(row.encode() + b"\n", is_report(event)))
+    return pieces
+
+
+def query_lists(events: list[LogEvent]) -> list[Piece]:
+    """`--query 'events[].[timestamp, logStreamName, message]'`."""
+    return _list([[event.timestamp_ms, event.log_stream, event.message] for event in events], events)
+
+
+def query_messages(events: list[LogEvent]) -> list[Piece]:
+    """`--query 'events[].message'`."""
+    return _list([event.message for event in events], events)
+
+
+def _list(values: list, events: list[LogEvent]) -> list[Piece]:
+    pieces = [Piece(b"[\n")]
+    for number, (value, event) in enumerate(zip(values, events, strict=True)):
+        pieces.append(Piece((",\n    " if number else "    ").encode() + json.dumps(value).encode(), is_report(event)))
+    return [*pieces, Piece(b"\n]\n")]
+
+
+def message_strings(events: list[LogEvent]) -> list[Piece]:
+    """`jq '.events[].message'`: JSON strings, one a line."""
+    return [Piece(json.dumps(event.message).encode() + b"\n", is_report(event)) for event in events]
+
+
 def gzipped(pieces: list[Piece]) -> bytes:
     return gzip.compress(joined(pieces), mtime=0)
 
@@ -294,6 +343,9 @@ FULL: dict[str, Callable[[list[LogEvent]], list[Piece]]] = {
     "awslogs payload": awslogs_payload,
     "insights csv": insights_csv,
     "insights json": insights_json,
+    "aws logs tail --format json": tail_json,
+    "filter-log-events as text": cli_text,
+    "events as lists": query_lists,
 }
 """Formats that keep stream and time of every event."""
 
@@ -309,6 +361,9 @@ PARTIAL: dict[str, Callable[[list[LogEvent]], list[Piece]]] = {
     "log results": log_results,
     "log result": log_result_alone,
     "telemetry": telemetry,
+    "get-log-events as text": lambda events: cli_text(events, with_stream=False),
+    "messages as a list": query_messages,
+    "messages as strings": message_strings,
 }
 """Formats that keep every event, but not its stream or not its time."""
 

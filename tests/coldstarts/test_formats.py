@@ -361,6 +361,13 @@ def test_platform_lines_behind_a_prefix_that_is_not_known_are_pointed_at():
     assert (place.line, "behind something else" in place.reason) == (1, True)
 
 
+def test_they_are_pointed_at_however_much_of_the_file_looks_like_a_log():
+    """Its times may be lines of a log (YAML). A report without invocations would look like one of a quiet function."""
+    data = joined(lines(lambda event: f"- timestamp: {event.timestamp_ms}\n  message: '")(told()))
+    events, places = read(data)
+    assert (events, ["behind something else" in place.reason for place in places]) == ([], [True])
+
+
 @pytest.mark.parametrize(
     ("head", "format"),
     [

@@ -130,10 +130,23 @@ def test_lists_of_events_may_have_another_name():
         {"logEvents": None},
         {"timestamp": T0, "message": 7, "logStreamName": STREAM},
         [1, None, "x", [[]]],
+        {"level": "WARN", "lines": [REPORT]},
+        {"alerts": [[T0, REPORT]]},
     ],
 )
 def test_what_an_application_logs_as_json_is_not_lambdas(value):
     assert events_in(json.dumps(value)) == []
+
+
+def test_a_list_of_what_a_query_selected_says_time_and_stream_where_it_has_them():
+    """Of two times nobody knows which is the event's."""
+    told = [
+        (event.timestamp_ms, event.log_stream)
+        for event in events_in(
+            json.dumps([[T0, REPORT], [REPORT, STREAM, T0], [T0, T0 + 900, REPORT], [REPORT], REPORT])
+        )
+    ]
+    assert told == [(T0, ""), (T0, STREAM), (None, ""), (None, ""), (None, "")]
 
 
 def test_lines_that_are_no_json_are_read_as_text():

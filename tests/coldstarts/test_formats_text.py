@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from serverless_lab.coldstarts.formats_text import BROKEN, BROKEN_JSON, CUT, TextReader, Unreadable, Where, read_text
@@ -206,6 +208,12 @@ def test_a_last_line_without_a_line_end_does_not_say_that_there_was_no_init():
     cold = report(1, init_duration_ms=110.1).rstrip()
     rows = build_invocations([item for item in read(cold) if isinstance(item, LogEvent)]).rows
     assert [row.kind for row in rows] == ["cold"]
+
+
+def test_json_over_several_lines_among_text_is_never_passed_over_in_silence():
+    event = json.dumps(json.loads(render_json(ReportLine(request_id(1), 20.0), T0)), indent=4)
+    (place,) = [item for item in read(f"{report(2)}{event}\n") if isinstance(item, Unreadable)]
+    assert (place.line, "--format json" in place.reason) == (4, True)
 
 
 def test_only_what_is_looked_at_later_is_kept():

@@ -288,8 +288,9 @@ faults = (
     | st.builds(FaultLine, ids, st.just("Process exited before completing request"))
 )
 lists = st.lists(words, max_size=3).map(tuple)
-extensions = st.builds(ExtensionLine, words, words, lists) | st.builds(
-    SubscriptionLine, words, words, lists, st.booleans()
+states = words | st.just("Already subscribed")
+extensions = st.builds(ExtensionLine, words, states, lists, fault_types) | st.builds(
+    SubscriptionLine, words, states, lists, st.booleans()
 )
 
 
