@@ -6,6 +6,7 @@ What was logged:
     files.py             log files, folders, standard input -> Invocations; formats.py and formats_*.py read each format
     platform_events.py   one event, text or JSON format -> a line of report_line, and back
     invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure
+    stored_times.py      when an invocation ran, where its lines have the time at which they were stored
     frame.py             InvocationRows -> a pandas frame, parquet, and the join with the client's requests
     digest/              large files -> samples of groups at once, without a row per invocation
 

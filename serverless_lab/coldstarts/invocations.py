@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 
 from serverless_lab.coldstarts.platform_events import LogsDropped, PlatformEvent, is_platform_event, read_event
 from serverless_lab.coldstarts.sources import LogEvent
+from serverless_lab.coldstarts.stored_times import worked_out
 from serverless_lab.coldstarts.wrapper_lines import Wrapped, WrapperInit, WrapperInvocation
 from serverless_lab.report_line import (
     FaultLine,
@@ -428,7 +429,8 @@ class _Stream:
                 # environment is a process that follows one that has ended.
                 first = self.is_environment and self._invocations == 0 and not self._inits
                 if first and not is_earlier and not self.reports_init_duration:
-                    self._inits.append(_Init(event.timestamp_ms, line.initialization_type, function=self.function))
+                    began = event.timestamp_ms if line.started_at_ms is None else round(line.started_at_ms)
+                    self._inits.append(_Init(began, line.initialization_type, function=self.function))
             case LogsDropped():
                 self.dropped_log_events += 0 if is_earlier else line.dropped_records
             case _:
@@ -501,12 +503,16 @@ class _Stream:
         kind, kind_source = self._kind(event, report, init_duration_ms, invocation, told)
         initialization_type = self._type_of(kind, kind_source, report)
         init_start = None if invocation.init is None else invocation.init.timestamp
-        if told is not None and kind_source in FROM_WRAPPER and told.sequence == 1:
+        first = of_process = None
+        if told is not None and kind_source in FROM_WRAPPER and told.sequence == 1 and kind != INIT_REPEATED:
             assert self.wrapped is not None
-            init_duration_ms = None if kind == INIT_REPEATED else told.init_duration_ms
-            of_process = self.wrapped.inits.get(told.environment_id)
-            if of_process is not None and of_process.started_at_ms is not None and not self.is_environment:
+            first, of_process = told, self.wrapped.inits.get(told.environment_id)
+            init_duration_ms = told.init_duration_ms
+            if of_process is not None and of_process.started_at_ms is not None:
                 init_start = round(of_process.started_at_ms)
+        start, end = invocation.start_timestamp, event.timestamp_ms
+        if not self.reports_init_duration or self.wrapped is not None:
+            start, end = worked_out(start, end, report.duration_ms, first, of_process)
         if self.is_environment:
             self._initialization_type = initialization_type
         return InvocationRow(
@@ -516,8 +522,8 @@ class _Stream:
             environment_id=environment_id if self.is_environment else None if told is None else told.environment_id,
             version=invocation.version or version,
             request_id=report.request_id,
-            timestamp=event.timestamp_ms,
-            start_timestamp=invocation.start_timestamp,
+            timestamp=end,
+            start_timestamp=start,
             init_start_timestamp=init_start,
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,

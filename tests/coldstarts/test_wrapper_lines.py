@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from serverless_lab.coldstarts.digest import digest_paths
 from serverless_lab.coldstarts.files import read_paths
 from serverless_lab.coldstarts.frame import SavedInvocations, init_plus_duration_ms
 from serverless_lab.coldstarts.invocations import Invocations, build_invocations
+from serverless_lab.coldstarts.lifetimes import environments_over_time
 from serverless_lab.coldstarts.platform_events import is_platform_event, read_event
 from serverless_lab.coldstarts.report import make_report
 from serverless_lab.coldstarts.wrapper_lines import WrapperInvocation
@@ -176,3 +178,77 @@ def test_a_users_line_that_only_looks_so_is_none():
     assert not is_platform_event('my text names "serverless-lab.init"')
     event = read_event(invocation("a" * 32, 7) + "\n")
     assert isinstance(event, WrapperInvocation)
+
+
+class Stored(Environment):
+    """An invocation as LocalStack 4.8.1 logs it: every line of it with the time at which they were stored."""
+
+    def __init__(self, began: int, number: int, *, init_ms: float, ms: float, stored: int) -> None:
+        super().__init__(version="3", now=stored)
+        environment = self.stream[-32:]
+        self.write(line("init", environment, durationMs=init_ms, startedAtMs=began, status="success"))
+        first = {"initDurationMs": init_ms, "sinceInitMs": 2.0}
+        self.write(line("invocation", environment, requestId=request_id(number), sequence=1, **first))
+        self.served(number, ms)
+
+    def served(self, number: int, ms: float) -> Environment:
+        at = self.now
+        self.now -= round(ms)
+        self.invoke(number, ms)
+        for place in (-3, -2, -1):
+            self.events[place] = replace(self.events[place], timestamp_ms=at)
+        self.now = at
+        return self
+
+
+def test_a_burst_whose_lines_are_stored_one_after_the_other_was_at_work_at_once():
+    """LocalStack stores what a busy machine has done when it comes to it, and stamps it then."""
+    burst = [Stored(T0 + at, at, init_ms=300.0, ms=50.0, stored=T0 + 2_000 + 100 * at) for at in range(1, 6)]
+    found = told(*burst, **LOCALSTACK)
+    assert [row.start_timestamp for row in found.rows] == [T0 + at + 302 for at in range(1, 6)]
+    assert [row.timestamp for row in found.rows] == [T0 + at + 352 for at in range(1, 6)]
+    assert [row.init_start_timestamp for row in found.rows] == [T0 + at for at in range(1, 6)]
+    assert found.inits is not None
+    assert [init.timestamp for init in found.inits] == [T0 + at for at in range(1, 6)]
+    environments = environments_over_time(SavedInvocations.from_invocations(found).frame, None)
+    assert environments is not None
+    assert (environments.alive_max, environments.busy_max, environments.began) == (5, 5, 5)
+
+
+def test_a_later_invocation_began_its_duration_before_its_line_was_stored():
+    environment = Stored(T0, 1, init_ms=300.0, ms=50.0, stored=T0 + 360).wait(640)
+    found = told(environment.served(2, 40.0), **LOCALSTACK)
+    assert [(row.start_timestamp, row.timestamp) for row in found.rows] == [
+        (T0 + 302, T0 + 352),
+        (T0 + 960, T0 + 1_000),
+    ]
+
+
+def test_a_process_that_follows_a_crash_began_within_its_duration():
+    """The first process's init says nothing of when the second one ran."""
+    environment = Stored(T0, 1, init_ms=300.0, ms=50.0, stored=T0 + 360).wait(640)
+    again = environment.stream[-32:]
+    environment.write(init(again)).write(invocation(again, 2))
+    found = told(environment.served(2, 400.0), **LOCALSTACK)
+    assert found.rows[1].kind == "init-repeated"
+    assert (found.rows[1].start_timestamp, found.rows[1].timestamp) == (T0 + 600, T0 + 1_000)
+
+
+def test_on_ministack_an_invocation_began_its_duration_before_its_end():
+    """Its Duration begins with the wait for the process."""
+    served = Served("a" * 32, 1, 1, now=T0 + 900)
+    served.events = [event for event in served.events if "RequestId" not in event.message]
+    found = told(Stored.served(served, 1, 850.0), **MINISTACK)
+    [row] = found.rows
+    assert (row.start_timestamp, row.timestamp, row.init_start_timestamp) == (T0 + 50, T0 + 900, T0)
+
+
+def test_a_line_is_not_stored_before_what_it_tells_whatever_another_clock_says():
+    found = told(Stored(T0 + 60_000, 1, init_ms=300.0, ms=50.0, stored=T0 + 400), **LOCALSTACK)
+    assert (found.rows[0].start_timestamp, found.rows[0].timestamp) == (T0 + 400, T0 + 400)
+
+
+def test_lines_with_times_of_their_own_keep_them():
+    environment = Environment(version="3").write(init("a" * 32)).write(invocation("a" * 32, 1)).invoke(1, ms=50.0)
+    [row] = told(environment, **LOCALSTACK).rows
+    assert (row.start_timestamp, row.timestamp) == (T0, T0 + 50)
