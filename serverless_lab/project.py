@@ -1,6 +1,7 @@
 """What `lab` remembers between commands: `.lab/` in the working directory.
 
     .lab/deployment.json      the last deployment: target, stack, functions, API URL
+    .lab/earlier.json         the deployments of other stacks before it, which come to the fore when it is destroyed
     .lab/emulator.json        the embedded emulator of this directory: process, port, instance id
     .lab/emulator.log         what it printed
     .lab/recycled.json        what a run changed so as to begin cold, while that has not been put back
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -83,6 +85,23 @@ class Deployment:
         functions = tuple(DeployedFunction(**function) for function in data["functions"])
         return cls(**{**data, "functions": functions, "notes": tuple(data.get("notes", ()))})
 
+    def is_of_same_stack(self, other: Deployment) -> bool:
+        """Whether both are of one stack: of this name, and in the same place."""
+
+        def place(found: Deployment) -> tuple[str | None, ...]:
+            return found.stack_name, found.target, found.account_id, found.region, found.elsewhere
+
+        return place(self) == place(other)
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The address of an emulator that is not this directory's own, whose port is nobody's business."""
+        return None if self.target == "local" else self.endpoint_url
+
+    def ended_before(self, other: Deployment) -> bool:
+        """Whether the embedded emulator that held it was not running any more when `other` was made there."""
+        return self.target == other.target == "local" and self.instance_id != other.instance_id
+
     def function(self, name: str) -> DeployedFunction:
         """The function with this logical id or physical name, or whose name ends in it after a hyphen.
 
@@ -119,6 +138,7 @@ class Project:
         self.recycled_file = self.state / "recycled.json"
         self.emulator_log = self.state / "emulator.log"
         self._deployment_file = self.state / "deployment.json"
+        self._earlier_file = self.state / "earlier.json"
 
     def deployment(self) -> Deployment:
         """The last deployment.
@@ -133,28 +153,61 @@ class Project:
 
     def deployment_or_none(self) -> Deployment | None:
         data = read_json(self._deployment_file)
-        if data is None:
-            return None
-        try:
-            return Deployment.from_json(data)
-        except (KeyError, TypeError) as error:
-            raise BadInput(
-                f"{self._deployment_file} is not of this version of lab: {error}",
-                hint=f"remove it, then deploy again: rm {self._deployment_file}",
-            ) from error
+        return None if data is None else _deployment(data, self._deployment_file)
+
+    def earlier_deployments(self) -> list[Deployment]:
+        """Those of other stacks than the last one's, oldest first: each as it was when it was made."""
+        data = read_json(self._earlier_file) or {}
+        return [_deployment(found, self._earlier_file) for found in data.get("deployments", [])]
+
+    def deployment_of(self, stack_name: str | None, target: str | None = None) -> Deployment | None:
+        """The last deployment of this stack, or of any, on this target or any."""
+        last = self.deployment_or_none()
+        known = [last] if stack_name is None else [last, *reversed(self.earlier_deployments())]
+        for found in known:
+            if found is not None and stack_name in (None, found.stack_name) and target in (None, found.target):
+                return found
+        return None
 
     def remember_deployment(self, deployment: Deployment) -> None:
+        """As the last one. Of others, those of an emulator that has ended since are forgotten."""
         self._keep_out_of_git()
+        self.forget_deployments(lambda other: other.is_of_same_stack(deployment) or other.ended_before(deployment))
+        last = self.deployment_or_none()
+        if last is not None:
+            self._write_earlier([*self.earlier_deployments(), last])
         write_json(self._deployment_file, deployment.to_json())
+
+    def forget_deployments(self, is_gone: Callable[[Deployment], bool]) -> Deployment | None:
+        """Forget those that are gone: gives the last deployment from now on.
+
+        When that is gone, the one before it on the same target takes its place. One on another target never does: what
+        is meant for an emulator shall not go to AWS because a stack was destroyed.
+        """
+        last = self.deployment_or_none()
+        left = [found for found in self.earlier_deployments() if not is_gone(found)]
+        if last is not None and is_gone(last):
+            there = [found for found in left if found.target == last.target]
+            last = there[-1] if there else None
+            if last is None:
+                self._deployment_file.unlink()
+            else:
+                left.remove(last)
+                write_json(self._deployment_file, last.to_json())
+        self._write_earlier(left)
+        return last
+
+    def _write_earlier(self, deployments: list[Deployment]) -> None:
+        if deployments:
+            write_json(self._earlier_file, {"deployments": [found.to_json() for found in deployments]})
+        else:
+            self._earlier_file.unlink(missing_ok=True)
 
     def _keep_out_of_git(self) -> None:
         """Nothing in the state directory is for a repository."""
         ignore = self.state / ".gitignore"
         if not ignore.exists():
             write_text(ignore, "*\n")
-
-    def forget_deployment(self) -> None:
-        self._deployment_file.unlink(missing_ok=True)
 
     def new_run(self, scenario: str, now: datetime) -> Path:
         """An empty folder for a run of `scenario`, named by time and scenario."""
@@ -189,6 +242,15 @@ class Project:
             known = sorted(path.name for path in self.runs.glob("*") if path.is_dir())[-5:]
             raise BadInput(f"no run `{run_id}` in {self.runs}", hint="newest runs: " + (", ".join(known) or "none"))
         return folder
+
+
+def _deployment(data: dict[str, Any], path: Path) -> Deployment:
+    try:
+        return Deployment.from_json(data)
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            f"{path} is not of this version of lab: {error}", hint=f"remove it, then deploy again: rm {path}"
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

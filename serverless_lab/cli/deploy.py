@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from serverless_lab.deploy.template import Template
+    from serverless_lab.targets.base import Target
 
 Wrap = Annotated[
     bool | None,
@@ -117,9 +118,7 @@ def run_deploy(
     from serverless_lab.deploy.template import read_template
     from serverless_lab.deploy.verify import verify_stack
 
-    last = project.deployment_or_none()
-    if last is not None and target_name not in (None, last.target):
-        last = None
+    last = project.deployment_of(stack, target_name) or project.deployment_of(None, target_name)
     name = target_name or (last.target if last else "local")
     path = template_in(template, stack) if template else chosen_template(project, last)
     stack_name = stack or (last.stack_name if last else default_stack_name(project))
@@ -165,6 +164,7 @@ def run_deploy(
 
 def destroy(
     stack: Annotated[str | None, typer.Argument(help="Stack name.  [default: the last deployment's]")] = None,
+    stack_option: Annotated[str | None, typer.Option("--stack", help="The same, as other commands have it.")] = None,
     target_name: TargetName = None,
     region: Region = None,
     profile: Profile = None,
@@ -173,7 +173,8 @@ def destroy(
 ) -> None:
     """Remove the stack with its objects, logs and artifacts.
 
-    What it does not find is no error. The emulator goes on running: `lab down` stops it.
+    What it does not find is no error. The stack that was deployed before it is the last deployment then. The emulator
+    goes on running: `lab down` stops it.
 
     Example: lab destroy
     """
@@ -183,17 +184,22 @@ def destroy(
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.targets import resolve_target
 
+    if None not in (stack, stack_option) and stack != stack_option:
+        raise typer.BadParameter(f"name one stack: {stack} or --stack {stack_option}")
+    stack = stack or stack_option
     project = Project()
     last = project.deployment_or_none()
     if stack is None and last is None:
         raise NothingDeployed(f"nothing is deployed from {project.directory}", hint="name a stack: `lab destroy NAME`")
-    if last is not None and target_name in (None, last.target) and stack in (None, last.stack_name):
-        stack_name, target = last.stack_name, target_of(project, last, profile=profile)
-        mine = True
+    known = project.deployment_of(stack, target_name)
+    if known is not None and region not in (None, known.region):
+        known = None
+    target: Target | None
+    if known is not None:
+        stack_name, target = known.stack_name, target_of(project, known, profile=profile)
     else:
         stack_name = stack or (last.stack_name if last else "")
         name = target_name or (last.target if last else "local")
-        mine = False
         if name == "local":
             from serverless_lab.emulator import control
 
@@ -203,8 +209,9 @@ def destroy(
         else:
             target = resolve_target(name, region=region, profile=profile)
     if target is None:
-        project.forget_deployment()
+        latest = project.forget_deployments(lambda other: other.target == "local")
         say(f"the emulator that held stack {stack_name} has ended, and the stack with it: nothing to remove")
+        _tell_last(latest)
         if as_json:
             print_json({"stack_name": stack_name, "existed": False})
         return
@@ -213,8 +220,9 @@ def destroy(
     with if_stopped(left), StackProgress(stderr_console(), quiet=as_json) as view:
         removal = destroy_stack(target, stack_name, on_event=view.event, on_step=view.step)
     forget_what_is_left(project, target, stack_name)
-    if mine:
-        project.forget_deployment()
+    latest = last
+    if known is not None:
+        latest = project.forget_deployments(known.is_of_same_stack)
     if as_json:
         print_json(vars(removal))
         return
@@ -225,10 +233,18 @@ def destroy(
             f"stack {stack_name} removed: {removal.resources} resources, {removal.objects} objects, "
             f"{removal.log_groups} log groups, {removal.artifacts} artifacts"
         )
-    for left in removal.leftovers:
-        say(f"left: {left}")
+    for leftover in removal.leftovers:
+        say(f"left: {leftover}")
     for note in removal.notes:
         say(f"note: {note}")
+    if latest != last:
+        _tell_last(latest)
+
+
+def _tell_last(latest: Deployment | None) -> None:
+    """Which deployment the next commands are about, where that is another one than before."""
+    if latest is not None:
+        say(f"the last deployment is now stack {latest.stack_name} on {latest.target}")
 
 
 def chosen_template(project: Project, last: Deployment | None) -> Path:

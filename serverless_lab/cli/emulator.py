@@ -9,7 +9,7 @@ import typer
 
 from serverless_lab.cli.options import AsJson, print_json, say
 from serverless_lab.errors import EmulatorError
-from serverless_lab.project import Project
+from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
     from serverless_lab.emulator.control import UpOptions
@@ -100,6 +100,7 @@ def status(
     project = Project()
     found = control.status(project)
     deployment = project.deployment_or_none()
+    earlier = [other for other in project.earlier_deployments() if not _is_gone(other, found)]
     if env:
         if found is None:
             raise EmulatorError(f"no emulator runs for {project.directory}", hint="start it: `lab up`")
@@ -107,7 +108,8 @@ def status(
             typer.echo(line)
         return
     if as_json:
-        print_json({"emulator": found, "deployment": None if deployment is None else deployment.to_json()})
+        last = None if deployment is None else deployment.to_json()
+        print_json({"emulator": found, "deployment": last, "earlier": [other.to_json() for other in earlier]})
         return
     if found is None:
         typer.echo("emulator: not running (`lab up` starts it)")
@@ -123,8 +125,16 @@ def status(
     typer.echo(f"deployment: stack {deployment.stack_name} on {deployment.target}, {functions}")
     if deployment.api_url is not None:
         typer.echo(f"  API: {deployment.api_url}")
-    if deployment.target == "local" and (found is None or found["instance_id"] != deployment.instance_id):
+    if _is_gone(deployment, found):
         typer.echo("  it is gone: the emulator that held it has ended (`lab deploy` brings it back)")
+    for other in reversed(earlier):
+        name = other.stack_name
+        typer.echo(f"before it: stack {name} on {other.target} (`lab deploy --stack {name}`, `lab destroy {name}`)")
+
+
+def _is_gone(deployment: Deployment, found: dict[str, Any] | None) -> bool:
+    """Whether the embedded emulator that held it is not the one that runs, if any does."""
+    return deployment.target == "local" and (found is None or found["instance_id"] != deployment.instance_id)
 
 
 def _check_same(wanted: UpOptions, found: dict[str, Any], project: Project) -> None:

@@ -153,7 +153,7 @@ class Adapter:
         apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
         self._versions.install()
         ministack_logs.install(Insights(self.clock.epoch_ms))
-        ministack_functions.install(urlsplit(self.endpoint_url).port or 80)
+        ministack_functions.install(urlsplit(self.endpoint_url).port or 80, self._invalidate)
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)
         ministack_async.AsynchronousInvocations(self.clock, self.new_request_id).install()

@@ -1,7 +1,7 @@
 """Functions as MiniStack creates them, and their URLs.
 
 * `lambda_svc._create_function`, `_update_config` and CloudFormation's `AWS::Lambda::Function`: what Lambda refuses is
-  refused (`configuration`), where MiniStack takes anything;
+  refused (`configuration`), where MiniStack takes anything, and a stack that removes one ends its environments;
 * `lambda_svc._create_function_url_config`: a Function URL leads to this emulator and not to AWS;
 * `lambda_svc.handle_function_url_request` and, within it, `lambda_execute_result_to_api_proxy_response`: what a caller
   gets of a function that failed or was throttled (`function_urls`).
@@ -19,9 +19,10 @@ from serverless_lab.emulator import configuration, function_urls
 Response: TypeAlias = tuple[int, dict[str, Any], bytes]
 
 
-def install(port: int) -> None:
+def install(port: int, removed: Callable[[str], None]) -> None:
     """Args:
     port: the emulator's, for the URLs of functions.
+    removed: told the name of a function that a stack has removed; of the API's DeleteFunction MiniStack tells itself.
     """
     from ministack.services import lambda_svc
     from ministack.services.cloudformation import provisioners
@@ -35,6 +36,7 @@ def install(port: int) -> None:
     )
     handler = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     handler["create"] = _checking_resource(handler["create"])
+    handler["delete"] = _telling(handler["delete"], removed)
 
 
 _of_a_url: contextvars.ContextVar[bool] = contextvars.ContextVar("of_a_url", default=False)
@@ -79,6 +81,15 @@ def _checking_resource(create: Callable[..., Any]) -> Callable[..., Any]:
         return create(logical_id, props, stack_name)
 
     return create_checked
+
+
+def _telling(delete: Callable[[str, dict[str, Any]], Any], removed: Callable[[str], None]) -> Callable[..., Any]:
+    def delete_and_tell(physical_id: str, props: dict[str, Any]) -> Any:
+        found = delete(physical_id, props)
+        removed(physical_id)
+        return found
+
+    return delete_and_tell
 
 
 def _refused(refused: configuration.Refused | None) -> Response | None:

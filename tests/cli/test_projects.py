@@ -135,3 +135,24 @@ def test_two_projects_can_start_at_the_same_moment(neighbours: tuple[Lab, Lab]) 
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(lambda lab: lab("up", "--json").json, neighbours)
     assert first["port"] != second["port"]
+
+
+def test_two_stacks_of_one_directory_are_both_there_until_each_is_destroyed(lab: Lab) -> None:
+    """The last one is what commands are about; destroying it brings the one before it back, with its template."""
+    lab("deploy", "--template", str(HELLO), "--stack", "first")
+    lab("deploy", "--template", str(HELLO), "--stack", "second", "--parameter", "Greeting=again")
+    for _ in range(2):
+        lab("invoke", "HelloFunction")
+    assert "before it: stack first on local" in lab("status").out
+    assert [name for name in lab.emulator()["environments"] if name.startswith("second-")]
+
+    answer = lab("destroy")
+    assert "the last deployment is now stack first on local" in answer.err
+    shown = lab("status", "--json").json
+    assert (shown["deployment"]["stack_name"], shown["earlier"]) == ("first", [])
+    assert shown["emulator"]["environments"] == {}, "environments end with their function"
+    assert "hello" in lab("invoke", "HelloFunction").out
+
+    assert lab("destroy", "--stack", "first", "--json").json["existed"] is True
+    assert lab("status", "--json").json["deployment"] is None
+    assert "one stack" in lab.refused("destroy", "this", "--stack", "that", code=2).error

@@ -207,6 +207,9 @@ def test_functions_are_created_and_updated_by_what_we_wrap():
     assert "return _update_config(func_name, data)" in source(lambda_svc.handle_request)
     create = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]["create"]
     assert parameters(create) == ["logical_id", "props", "stack_name"]
+    delete = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]["delete"]
+    assert parameters(delete) == ["physical_id", "props"]
+    assert "invalidate_worker" not in source(provisioners._lambda_delete), "else it tells by itself"
 
 
 def test_function_urls_are_made_and_answered_by_what_we_wrap():
