@@ -42,6 +42,8 @@ RETRY_AFTER_S = 1
 
 # documented: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MEMORY_DEFAULT_MB = 128
+# documented: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (function memory allocation)
+MEMORY_MAX_MB = 10_240
 PAYLOAD_MAX_BYTES = 6 * 1024 * 1024  # request and response of a synchronous invoke, each
 DEPLOYMENT_PACKAGE_UNZIPPED_MAX_BYTES = 250 * 1024 * 1024  # code and layers together
 PAYLOAD_ASYNC_MAX_BYTES = 1024 * 1024  # request of an asynchronous invoke

@@ -29,6 +29,18 @@ Cold = Annotated[
 ]
 
 
+def recycling_lines(deployment: Deployment | None) -> list[str]:
+    """What `--cold` does to a stack, for whoever is asked."""
+    functions = () if deployment is None else deployment.functions
+    found = [
+        f"for the run, {len(functions)} functions get a new version, and their aliases go to it; then the aliases "
+        "go back, and the versions are deleted"
+    ]
+    if any(function.provisioned_environments for function in functions):
+        found.append("provisioned environments are made anew for it, twice: that takes minutes, and is billed")
+    return found if functions else []
+
+
 @contextlib.contextmanager
 def new_environments(
     project: Project,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serverless_lab.cli.confirm import Yes
+from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.load import Force, ProgressLine, Request, check_memory
 from serverless_lab.cli.options import AsJson, Profile, Region, TargetName, TemplatePath, print_json, say
 from serverless_lab.errors import BadInput
@@ -59,6 +60,7 @@ def compare(
         ),
     ] = None,
     prices: Annotated[Path | None, typer.Option("--prices", help="YAML or JSON file of your own prices.")] = None,
+    max_cost: MaxCost = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity/--no-sensitivity", help="Measure other idle lifetimes too.")
     ] = True,
@@ -108,7 +110,7 @@ def compare(
         todo = missing_runs(plan, folder)
         interrupted = False
         if todo and not report_only:
-            _confirm(bench, plan, todo, yes)
+            _confirm(bench, stack, todo, region, prices, max_cost, yes)
             folder.remember({"scenario": loaded.name, "variants": chosen.source, "seeds": list(plan.seeds)})
             interrupted = _run(plan, folder, bench, quiet=as_json)
         report = assemble(
@@ -276,14 +278,33 @@ def _cpu_model() -> str:
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def _confirm(bench: Bench, plan: Plan, todo: list[PlannedRun], yes: bool) -> None:
+def _confirm(
+    bench: Bench,
+    stack: StackPlan,
+    todo: list[PlannedRun],
+    region: str | None,
+    prices: Path | None,
+    max_cost: float | None,
+    yes: bool,
+) -> None:
+    """Show what will be done and what it may cost, where somebody pays for it or has set a limit.
+
+    Raises:
+        LoadError: it may cost more than `max_cost`.
+    """
     from serverless_lab.cli.confirm import confirm_change, planned_count
+    from serverless_lab.cli.estimate import comparison_lines
     from serverless_lab.compare.execution import StackBench
 
-    if isinstance(bench, StackBench):
+    target = bench.target if isinstance(bench, StackBench) else None
+    details = []
+    if max_cost is not None or (target is not None and target.name == "aws"):
+        where = region or ("us-east-1" if target is None else target.region)
+        details = comparison_lines(todo, stack, region=where, prices_file=prices, max_cost=max_cost)
+    if target is not None:
         requests = sum(planned_count(run.setting.scenario, run.seed) for run in todo)
-        what = f"deploy and delete stack {bench.stack_name} {len(todo)} times, and send it {requests} requests in all"
-        confirm_change(bench.target, what, yes=yes)
+        what = f"deploy and delete stack {stack.stack_name} {len(todo)} times, and send it {requests} requests in all"
+        confirm_change(target, what, details=details, yes=yes)
 
 
 def _run(plan: Plan, folder: ComparisonFolder, bench: Bench, *, quiet: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,12 @@ from serverless_lab.errors import BadInput, LabError, LoadError
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
-    from serverless_lab.cost.estimate import Estimate
+    from collections.abc import Sequence
+
+    from serverless_lab.compare.execution import StackPlan
+    from serverless_lab.compare.plan import PlannedRun
+    from serverless_lab.cost.estimate import Estimate, Stack
+    from serverless_lab.cost.prices import Prices
     from serverless_lab.cost.run_usage import RunUsage
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
@@ -63,6 +68,57 @@ def estimate_lines(
     return [*found.lines(), *found.assumptions]
 
 
+def comparison_lines(
+    runs: Sequence[PlannedRun],
+    stack: StackPlan,
+    *,
+    region: str,
+    prices_file: Path | None = None,
+    max_cost: float | None = None,
+) -> list[str]:
+    """What to show of the bill of a comparison's `runs`, all of them together, before the first is deployed.
+
+    Raises:
+        LoadError: it may cost more than `max_cost`.
+        BadInput: there is a limit, and the prices of the Region are not known.
+    """
+    from serverless_lab.cost.prices import load_prices
+
+    try:
+        prices = load_prices(region, prices_file)
+    except BadInput as error:
+        if max_cost is not None:
+            raise
+        return [f"its bill cannot be estimated: {error.message}"]
+    known: dict[Any, Estimate] = {}
+    low = high = Decimal(0)
+    for run in runs:
+        key = (run.setting.name, run.seed)
+        known[key] = _planned_estimate(run, stack, prices)
+        low += known[key].low.total
+        high += known[key].high.total
+    if max_cost is not None and high > Decimal(str(max_cost)):
+        raise LoadError(
+            f"{len(runs)} runs may cost up to {_dollars(high)}, and --max-cost is ${max_cost:g}: nothing was deployed",
+            hint="compare fewer variants (--only) or seeds (--repeat), or send a smaller scenario",
+        )
+    dearest = max(known.values(), key=lambda found: found.high.total)
+    return [
+        f"estimated bill: {_dollars(low)} to {_dollars(high)} (list prices of {prices.region}, {prices.dated})",
+        *dearest.assumptions,
+    ]
+
+
+def _planned_estimate(run: PlannedRun, stack: StackPlan, prices: Prices) -> Estimate:
+    from serverless_lab.cost.estimate import Stack
+    from serverless_lab.deploy.planned import planned
+    from serverless_lab.deploy.template import read_template
+
+    template = read_template(stack.template)
+    made = planned(template, template.parameter_values({**stack.parameters, **run.setting.parameters}))
+    return _estimate(run.setting.scenario, run.seed, Stack(made.functions, made.api_type, made.resources), prices)
+
+
 def estimate_of(
     project: Project,
     target: Target,
@@ -78,28 +134,36 @@ def estimate_of(
         BadInput: the prices of the Region are not known.
         TargetError: the target cannot be asked for the stack's resources.
     """
-    from serverless_lab.cost.estimate import Stack, estimate
+    from serverless_lab.cost.estimate import Stack
     from serverless_lab.cost.prices import load_prices
     from serverless_lab.deploy.events import stack_resources
-    from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate, planned_requests
     from serverless_lab.targets.clients import errors_of
 
     prices = load_prices(region or deployment.region, prices_file)
     with errors_of(target, "repeat"):
         resources = stack_resources(target.client("cloudformation"), deployment.stack_name)
+    stack = Stack(
+        deployment.functions, deployment.api_type, frozenset(str(found["ResourceType"]) for found in resources)
+    )
+    return _estimate(scenario, seed, stack, prices, _last_run(project, deployment))
+
+
+def _estimate(
+    scenario: Scenario, seed: int | None, stack: Stack, prices: Prices, measured: RunUsage | None = None
+) -> Estimate:
+    from serverless_lab.cost.estimate import estimate
+    from serverless_lab.load.arrivals import arrivals, peak_concurrency_estimate, planned_requests
+
     schedule = arrivals(scenario, seed)
-    requests = planned_requests(scenario, schedule)
     width = max(entry.width for entry in scenario.mix)
-    longest_ms = max((function.timeout_s for function in deployment.functions), default=0) * 1000.0
+    longest_ms = max((function.timeout_s for function in stack.functions), default=0) * 1000.0
     return estimate(
-        requests=requests,
+        requests=planned_requests(scenario, schedule),
         duration_s=scenario.duration_ms / 1000,
         environments_max=scenario.clients or peak_concurrency_estimate(schedule, longest_ms, width),
-        stack=Stack(
-            deployment.functions, deployment.api_type, frozenset(str(found["ResourceType"]) for found in resources)
-        ),
+        stack=stack,
         prices=prices,
-        measured=_last_run(project, deployment),
+        measured=measured,
     )
 
 

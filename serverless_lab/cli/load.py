@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serverless_lab.cli.cold import Cold, new_environments
+from serverless_lab.cli.cold import Cold, new_environments, recycling_lines
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
@@ -271,7 +271,10 @@ def run_scenario(
         locustfile=None if locustfile is None else locustfile.name,
         users=users,
         run_time_s=run_time,
-        details=estimate_lines(project, target, deployment, chosen, seed=seed, max_cost=max_cost),
+        details=[
+            *(recycling_lines(deployment) if cold else ()),
+            *estimate_lines(project, target, deployment, chosen, seed=seed, max_cost=max_cost),
+        ],
         yes=yes,
     )
     if chosen is None:

@@ -168,8 +168,10 @@ class StackBench:
 
 def _deploy(target: Target, stack: StackPlan, parameters: Mapping[str, str], on_step: OnStep) -> Deployment:
     from serverless_lab.deploy.inventory import describe_deployment
+    from serverless_lab.deploy.log_groups import tag_log_groups
     from serverless_lab.deploy.stack import deploy_stack
     from serverless_lab.deploy.verify import verify_stack
+    from serverless_lab.targets.clients import errors_of
 
     result = deploy_stack(
         target,
@@ -195,6 +197,8 @@ def _deploy(target: Target, stack: StackPlan, parameters: Mapping[str, str], on_
         artifact_bucket=result.artifact_bucket,
         notes=(*result.notes, *notes),
     )
+    with errors_of(target, "repeat"):
+        tag_log_groups(target, deployment.functions)
     if deployment.api_url is None:
         raise NothingDeployed(
             f"stack `{deployment.stack_name}` has no API to send to", hint="compare a template with an API"

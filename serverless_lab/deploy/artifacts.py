@@ -43,30 +43,48 @@ class ArtifactBucket:
                 return False
             if error_code(error) in ("403", "AccessDenied", "Forbidden"):
                 raise TargetError(
-                    f"bucket {self.name} is not yours, or you may not use it", hint="ask for s3:* on that bucket"
+                    f"bucket {self.name} is not yours, or you may not use it",
+                    hint="docs/aws.md lists what lab needs there",
                 ) from error
             raise
         return True
 
     def ensure(self) -> None:
+        """Make it where it is missing, private and tagged; a deployment may have been broken off in between."""
         from botocore.exceptions import ClientError
 
+        tags = []
         if self.exists():
-            return
-        # us-east-1 is the one region that must not be named.
-        # documented: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-        region = self._target.region
-        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        try:
-            self._s3.create_bucket(Bucket=self.name, **place)
-        except ClientError as error:
-            if error_code(error) != "BucketAlreadyOwnedByYou":
-                raise
-        self._s3.put_bucket_tagging(Bucket=self.name, Tagging={"TagSet": TAGS}, **self._owner)
+            found = self._tags()
+            if found is None or TAGS[0] in found:
+                return
+            tags = [tag for tag in found if tag["Key"] != TAGS[0]["Key"]]  # somebody else's stay
+        else:
+            # us-east-1 is the one region that must not be named.
+            # documented: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+            region = self._target.region
+            place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            try:
+                self._s3.create_bucket(Bucket=self.name, **place)
+            except ClientError as error:
+                if error_code(error) != "BucketAlreadyOwnedByYou":
+                    raise
         blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
         self._s3.put_public_access_block(
             Bucket=self.name, PublicAccessBlockConfiguration=dict.fromkeys(blocked, True), **self._owner
         )
+        # The last, so that a bucket with the tag has all of it.
+        self._s3.put_bucket_tagging(Bucket=self.name, Tagging={"TagSet": [*tags, *TAGS]}, **self._owner)
+
+    def _tags(self) -> list[dict[str, str]] | None:
+        """The bucket's tags; None where nobody may see them, and so nothing is to be added to them."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found: list[dict[str, str]] = self._s3.get_bucket_tagging(Bucket=self.name, **self._owner)["TagSet"]
+        except ClientError as error:
+            return [] if error_code(error) == "NoSuchTagSet" else None
+        return found
 
     def upload(self, package: Package, stack_name: str) -> Location:
         """Put `package` into the stack's folder, unless it is there: its name is its content's digest."""

@@ -77,6 +77,7 @@ def _calls(
 
 
 _INSIGHTS = "`lab coldstarts report --insights`"
+_TAGS = "the tag of functions' log groups"
 _VOLUME = "how much log there is to read, and what Logs Insights would cost"
 
 EVERY = ("deploy", "load", "report", "invoke", "logs", "compare", "destroy")
@@ -108,6 +109,14 @@ CALLS: tuple[Call, ...] = (
     *_calls("cloudformation", Resource.STACK, "StackName", "deploy destroy", "GetTemplate"),
     Call("s3", "HeadBucket", ("s3:ListBucket",), Resource.BUCKET, "Bucket", ("deploy", "destroy")),
     *_calls("s3", Resource.BUCKET, "Bucket", "deploy", "CreateBucket", "PutBucketTagging"),
+    *_calls(
+        "s3",
+        Resource.BUCKET,
+        "Bucket",
+        "deploy",
+        "GetBucketTagging",
+        without="the tag of a bucket whose first deployment was broken off",
+    ),
     Call("s3", "PutPublicAccessBlock", ("s3:PutBucketPublicAccessBlock",), Resource.BUCKET, "Bucket", ("deploy",)),
     Call("s3", "HeadObject", ("s3:GetObject",), Resource.OBJECT, "Bucket", ("deploy",)),
     *_calls("s3", Resource.OBJECT, "Bucket", "deploy", "PutObject"),
@@ -162,6 +171,8 @@ CALLS: tuple[Call, ...] = (
     Call("apigateway", "GetStages", ("apigateway:GET",), Resource.REST_API, "restApiId", ("deploy",)),
     Call("apigatewayv2", "GetStages", ("apigateway:GET",), Resource.HTTP_API, "ApiId", ("deploy",)),
     Call("lambda", "Invoke", ("lambda:InvokeFunction",), Resource.FUNCTION, "FunctionName", ("invoke",)),
+    *_calls("logs", Resource.LOG_GROUP, "logGroupName", "deploy", "CreateLogGroup", without=_TAGS),
+    *_calls("logs", Resource.LOG_GROUP, "resourceArn", "deploy", "TagResource", without=_TAGS),
     *_calls("logs", Resource.LOG_GROUP, "logGroupName", "report logs", "FilterLogEvents"),
     *_calls(
         "logs",

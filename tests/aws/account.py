@@ -23,7 +23,8 @@ NO_STACK = "Stack with id {0} does not exist"
 class AccountOnPaper(Paper):
     """What the account has: a stack in `status` (None: no stack), the artifact bucket's keys (None: no bucket).
 
-    `bucket` is one of the stack's own, and `stored` what is found in it, each time that somebody looks.
+    `bucket` is one of the stack's own, and `stored` what is found in it, each time that somebody looks. `log_groups`
+    are those there are, with their tags.
     """
 
     region: str = "eu-west-1"
@@ -37,6 +38,8 @@ class AccountOnPaper(Paper):
     changes: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
     parameters: list[dict[str, str]] = field(default_factory=list)
+    bucket_tags: list[dict[str, str]] = field(default_factory=list)
+    log_groups: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +105,13 @@ class AccountOnPaper(Paper):
         return {"Location": f"http://{asked['Bucket']}.s3.amazonaws.com/"}
 
     def s3__PutBucketTagging(self, asked: dict[str, Any]) -> Answer:
+        self.bucket_tags = asked["Tagging"]["TagSet"]
         return {}
+
+    def s3__GetBucketTagging(self, asked: dict[str, Any]) -> Answer:
+        if not self.bucket_tags:
+            return Refused("NoSuchTagSet", "The TagSet does not exist", 404)
+        return {"TagSet": self.bucket_tags}
 
     def s3__PutPublicAccessBlock(self, asked: dict[str, Any]) -> Answer:
         return {}
@@ -247,6 +256,18 @@ class AccountOnPaper(Paper):
 
     def apigateway__GetStages(self, asked: dict[str, Any]) -> Answer:
         return {"item": [{"stageName": "Prod"}, {"stageName": "Stage"}]}
+
+    def logs__CreateLogGroup(self, asked: dict[str, Any]) -> Answer:
+        if asked["logGroupName"] in self.log_groups:
+            return Refused("ResourceAlreadyExistsException", "The specified log group already exists")
+        self.log_groups[asked["logGroupName"]] = asked["tags"]
+        return {}
+
+    def logs__TagResource(self, asked: dict[str, Any]) -> Answer:
+        stem = f"arn:aws:logs:{self.region}:{ACCOUNT}:log-group:"
+        assert asked["resourceArn"].startswith(stem)
+        self.log_groups[asked["resourceArn"].removeprefix(stem)] |= asked["tags"]
+        return {}
 
     def logs__DeleteLogGroup(self, asked: dict[str, Any]) -> Answer:
         return Refused("ResourceNotFoundException", "The specified log group does not exist.")

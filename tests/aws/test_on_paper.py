@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from serverless_lab.cli.doctor_aws import look_at_aws
 from serverless_lab.cli.findings import BAD, DOUBTFUL, GOOD
 from serverless_lab.deploy.destroy import destroy_stack
 from serverless_lab.deploy.inventory import describe_deployment
+from serverless_lab.deploy.log_groups import tag_log_groups
 from serverless_lab.deploy.stack import Action, DeployResult, deploy_stack
 from serverless_lab.deploy.verify import verify_stack
 from serverless_lab.errors import DeployError, TargetError
+from serverless_lab.project import Deployment
 from serverless_lab.scenario import load_scenario
 from serverless_lab.targets.aws import AwsTarget
 from serverless_lab.targets.permissions import EMULATORS_ONLY, lab_policy
@@ -67,11 +71,57 @@ def test_a_deployment_makes_a_tagged_private_bucket_and_a_tagged_stack_from_the_
     assert "CAPABILITY_AUTO_EXPAND" in asked["Capabilities"]
     assert asked["Tags"] == tags
     assert verify_stack(target, template_path=HELLO, stack_name=STACK, parameters=result.parameters) == ()
-    deployment = describe_deployment(
-        target, stack_name=STACK, template_path=HELLO, parameters={}, now=datetime.now(UTC)
-    )
+    deployment = _described(target)
     assert deployment.api_url == f"https://a1b2c3.execute-api.{REGION}.amazonaws.com/Prod"
     assert (deployment.account_id, deployment.endpoint_url) == (ACCOUNT, None)
+
+
+def test_a_bucket_whose_making_was_broken_off_is_tagged_and_made_private_by_the_next_deployment(
+    deploy: Callable[..., DeployResult], account: AccountOnPaper
+) -> None:
+    """lab may be killed between two requests; a tag that somebody else has given stays."""
+    theirs = {"Key": "cost-centre", "Value": "7"}
+    for found in ([], [theirs]):
+        account.keys, account.bucket_tags = [], found
+        deploy()
+        assert account.bucket_tags == [*found, {"Key": "created-by", "Value": "serverless-lab"}]
+    assert len(account.of("s3.PutPublicAccessBlock")) == 2
+    deploy()
+    assert len(account.of("s3.PutPublicAccessBlock")) == 2, "a whole one is left alone"
+    account.bucket_tags = []
+    account.replies["s3.GetBucketTagging"] = Refused("AccessDenied", "not authorized", 403)
+    deploy()
+    assert account.bucket_tags == [], "tags that nobody may see are not written over"
+
+
+def test_the_functions_log_groups_are_tagged_whether_lambda_has_made_them_or_not(
+    deploy: Callable[..., DeployResult], target: AwsTarget, account: AccountOnPaper
+) -> None:
+    """CloudFormation's tags do not get there: a function's log group is no resource of the stack."""
+    deploy()
+    (function,) = _described(target).functions
+    ours = {"created-by": "serverless-lab"}
+    assert tag_log_groups(target, [function]) == ()
+    assert account.log_groups == {function.log_group: ours}
+    account.log_groups[function.log_group] = {"team": "shop"}
+    assert tag_log_groups(target, [function]) == ()
+    assert account.log_groups == {function.log_group: {"team": "shop", **ours}}
+    assert tag_log_groups(target, [replace(function, log_group="/custom")]) == ()
+    assert list(account.log_groups) == [function.log_group], "another name is the user's own"
+    for name in ("CreateLogGroup", "TagResource"):
+        account.replies[f"logs.{name}"] = Refused("AccessDeniedException", f"not authorized to perform: logs:{name}")
+        (note,) = tag_log_groups(target, [function])
+        assert f"logs:{name}" in note
+        account.log_groups, account.replies["logs.CreateLogGroup"] = (
+            {function.log_group: {}},
+            account.logs__CreateLogGroup,
+        )
+    problems = {text for request in account.requests for text in refused(lab_policy(), request, ACCOUNT, REGION)}
+    assert problems == set()
+
+
+def _described(target: AwsTarget) -> Deployment:
+    return describe_deployment(target, stack_name=STACK, template_path=HELLO, parameters={}, now=datetime.now(UTC))
 
 
 def test_every_request_goes_to_aws_s_own_hosts_signed_and_is_in_the_table_of_permissions(
@@ -221,6 +271,32 @@ def test_a_throttled_request_is_sent_again(
     )
     assert deploy().action is Action.CREATED
     assert len(account.of("cloudformation.CreateChangeSet")) == 4
+
+
+@pytest.mark.parametrize(("code", "status"), [("Throttling", 400), ("InternalFailure", 500), ("SlowDown", 503)])
+def test_a_service_that_refuses_for_good_is_no_bug_of_lab_s(
+    deploy: Callable[..., DeployResult], account: AccountOnPaper, code: str, status: int, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    account.replies["cloudformation.CreateChangeSet"] = Refused(code, "please reduce your request rate", status)
+    with pytest.raises(TargetError, match=f"target `aws`: .*{code}") as caught:
+        deploy()
+    assert caught.value.hint == "repeat the command later"
+    assert len(account.of("cloudformation.CreateChangeSet")) == 8
+
+
+def test_a_lost_network_is_not_told_as_an_emulator_that_does_not_run(
+    deploy: Callable[..., DeployResult], account: AccountOnPaper, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def nobody(asked: dict[str, Any]) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://cloudformation.eu-west-1.amazonaws.com/")
+
+    account.replies["cloudformation.DescribeStackEvents"] = nobody
+    with pytest.raises(TargetError, match="target `aws` cannot be reached") as caught:
+        deploy()
+    assert caught.value.hint == "check the network and the region's name, then deploy again"
 
 
 def test_a_request_that_nobody_wrote_a_reply_to_fails_and_never_leaves_the_machine(

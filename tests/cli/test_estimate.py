@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serverless_lab.cli.cold import recycling_lines
 from serverless_lab.cli.confirm import confirm_load
-from serverless_lab.cli.estimate import estimate_lines
+from serverless_lab.cli.estimate import comparison_lines, estimate_lines
+from serverless_lab.compare.execution import StackPlan
+from serverless_lab.compare.plan import make_plan
+from serverless_lab.compare.variants import load_variants
+from serverless_lab.deploy.parameters import host_parameters
 from serverless_lab.errors import BadInput, LoadError
-from serverless_lab.project import DeployedFunction, Deployment, Project
+from serverless_lab.project import DeployedFunction, Deployment, Project, bundled
 from serverless_lab.scenario import load_scenario
 
 INGEST = DeployedFunction("Ingest", "shop-ingest", "/aws/lambda/shop-ingest", 512, 5, "python3.12", "x86_64")
@@ -110,3 +117,64 @@ def test_a_measured_run_of_the_same_stack_says_what_is_likely(tmp_path: Path) ->
     assert any(text.startswith("like the last measured run of this stack: $") for text in lines(tmp_path))
     (folder / "manifest.json").write_text(json.dumps({**MANIFEST, "stack_name": "other"}))
     assert not any("measured" in text for text in lines(tmp_path))
+
+
+# --- a comparison ----------------------------------------------------------------------------------------------------
+
+
+def comparison(repeat: int = 2, only: tuple[str, ...] = (), **asked: Any) -> list[str]:
+    """Of the bundled variants of the bundled stack, which nobody has deployed."""
+    template = bundled("handlers", "template.yaml")
+    variants = load_variants(None, Path("/nowhere"))
+    plan = make_plan(
+        variants.only(only) if only else variants,
+        load_scenario("monday-spike"),
+        repeat=repeat,
+        seed=1,
+        code_digest=lambda parameters: "",
+        target="aws",
+        lab="",
+        sensitivity=False,
+    )
+    stack = StackPlan(template, "lab-compare", Path("/nowhere"), host_parameters(template, "aws"))
+    return comparison_lines(plan.runs, stack, **{"region": "eu-west-1", **asked})
+
+
+def amounts(line: str) -> tuple[float, float]:
+    found = re.match(r"estimated bill: \$([\d.,]+) to \$([\d.,]+) \(list prices of eu-west-1", line)
+    assert found, line
+    low, high = (float(text.replace(",", "")) for text in found.groups())
+    return low, high
+
+
+def test_the_bill_of_a_comparison_is_that_of_all_its_runs_before_anything_is_deployed() -> None:
+    low, high = amounts(comparison()[0])
+    twice_low, twice_high = amounts(comparison(repeat=4)[0])
+    assert 0 < low < high
+    assert (twice_low, twice_high) == (pytest.approx(2 * low, abs=0.02), pytest.approx(2 * high, rel=0.05))
+    without, with_provisioned = comparison(only=("lazy",)), comparison(only=("provisioned-5",))
+    assert not any("provisioned environments stand" in line for line in without)
+    assert any(line.startswith("5 provisioned environments stand") for line in with_provisioned)
+    assert amounts(without[0])[1] < amounts(with_provisioned[0])[1]
+
+
+def test_a_comparison_above_the_limit_is_refused_before_anything_is_deployed() -> None:
+    with pytest.raises(
+        LoadError, match=r"runs may cost up to \$\d.*, and --max-cost is \$0\.5: nothing was deployed"
+    ) as caught:
+        comparison(max_cost=0.5)
+    assert "--only" in str(caught.value.hint)
+    assert comparison(max_cost=1000.0)
+    assert comparison(region="mars-north-1") == [
+        "its bill cannot be estimated: no price table for Region `mars-north-1`"
+    ]
+    with pytest.raises(BadInput, match="mars-north-1"):
+        comparison(region="mars-north-1", max_cost=5.0)
+
+
+def test_what_cold_does_to_an_account_s_functions_is_said_before_it_is_done() -> None:
+    kept = replace(INGEST, alias="live", provisioned_environments=2)
+    (said,) = recycling_lines(deployment())
+    assert said.startswith("for the run, 1 functions get a new version")
+    assert "billed" in recycling_lines(replace(deployment(), functions=(kept,)))[1]
+    assert recycling_lines(None) == []
