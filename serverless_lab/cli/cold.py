@@ -32,9 +32,9 @@ Cold = Annotated[
 def recycling_lines(deployment: Deployment | None) -> list[str]:
     """What `--cold` does to a stack, for whoever is asked."""
     functions = () if deployment is None else deployment.functions
+    get = "1 function gets" if len(functions) == 1 else f"{len(functions)} functions get"
     found = [
-        f"for the run, {len(functions)} functions get a new version, and their aliases go to it; then the aliases "
-        "go back, and the versions are deleted"
+        f"for the run, {get} a new version, to which its alias is moved; then aliases go back, and versions are deleted"
     ]
     if any(function.provisioned_environments for function in functions):
         found.append("provisioned environments are made anew for it, twice: that takes minutes, and is billed")

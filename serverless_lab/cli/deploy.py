@@ -112,11 +112,13 @@ def run_deploy(
     from serverless_lab.cli.context import default_stack_name, open_target
     from serverless_lab.deploy.assembly import template_in
     from serverless_lab.deploy.inventory import describe_deployment
+    from serverless_lab.deploy.log_groups import tag_log_groups
     from serverless_lab.deploy.parameters import host_parameters
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.deploy.stack import deploy_stack
     from serverless_lab.deploy.template import read_template
     from serverless_lab.deploy.verify import verify_stack
+    from serverless_lab.targets.clients import errors_of
 
     last = project.deployment_of(stack, target_name) or project.deployment_of(None, target_name)
     name = target_name or (last.target if last else "local")
@@ -156,6 +158,9 @@ def run_deploy(
         artifact_bucket=result.artifact_bucket,
         notes=(*result.notes, *notes),
     )
+    with errors_of(target, "deploy again"):
+        untagged = tag_log_groups(target, deployment.functions)
+    deployment = replace(deployment, notes=(*deployment.notes, *untagged))
     if name == "local":
         deployment = _with_runtimes(deployment)
     project.remember_deployment(deployment)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serverless_lab.cli.main import main
 from serverless_lab.targets.aws import AwsTarget
 from tests.aws.hooks import Forwarder, Hooks
 
@@ -14,6 +17,9 @@ REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIDNOBODYSKEY000000"
 SECRET_ACCESS_KEY = "nobodys-secret-0123456789abcdefghijklmnop"
 SESSION_TOKEN = "nobodys-token-9876543210"
+
+Command = Callable[..., tuple[int, str, str]]
+"""`command("deploy", ...)` in an empty directory: exit code, stdout, stderr."""
 
 
 @pytest.fixture
@@ -48,6 +54,36 @@ def on_aws(credentials: dict[str, str]) -> Callable[..., AwsTarget]:
 @pytest.fixture
 def forwarder(ministack: str) -> Forwarder:
     return Forwarder(endpoint=ministack)
+
+
+@pytest.fixture
+def command(
+    credentials: dict[str, str],
+    forwarder: Forwarder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    at_once: None,
+) -> Command:
+    """`command("deploy", ...)` in an empty directory: exit code, stdout, stderr."""
+    made = AwsTarget.__init__
+
+    def hooked(self: AwsTarget, **options: Any) -> None:
+        made(self, **options)
+        forwarder.attach(self.session())
+
+    monkeypatch.setattr(AwsTarget, "__init__", hooked)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["lab", *words])
+        code = main()
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture

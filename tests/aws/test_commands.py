@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from serverless_lab.cli.main import main
-from serverless_lab.targets.aws import AwsTarget
-from tests.aws.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN
+from tests.aws.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN, Command
 from tests.aws.hooks import Forwarder
 from tests.conftest import SAMPLES
 
@@ -22,38 +17,8 @@ PROFILE_SECRET = "profiles-secret-abcdefghijklmnopqrstuvwxyz"
 CREDENTIALS = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, PROFILE_SECRET)
 
 
-@pytest.fixture
-def command(
-    credentials: dict[str, str],
-    forwarder: Forwarder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    at_once: None,
-) -> Callable[..., tuple[int, str, str]]:
-    """`command("deploy", ...)` in an empty directory: exit code, stdout, stderr."""
-    made = AwsTarget.__init__
-
-    def hooked(self: AwsTarget, **options: Any) -> None:
-        made(self, **options)
-        forwarder.attach(self.session())
-
-    monkeypatch.setattr(AwsTarget, "__init__", hooked)
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lab", *words])
-        code = main()
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
 def test_an_account_is_changed_only_when_that_was_agreed_to(
-    command: Callable[..., tuple[int, str, str]], forwarder: Forwarder, tmp_path: Path
+    command: Command, forwarder: Forwarder, tmp_path: Path
 ) -> None:
     code, out, err = command("deploy", "--target", "aws", "--region", REGION, "--template", HELLO)
     assert (code, out) == (1, "")
@@ -64,7 +29,7 @@ def test_an_account_is_changed_only_when_that_was_agreed_to(
 
 
 def test_no_credential_is_in_any_output_or_file(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
     forwarder: Forwarder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -175,6 +175,6 @@ def test_a_comparison_above_the_limit_is_refused_before_anything_is_deployed() -
 def test_what_cold_does_to_an_account_s_functions_is_said_before_it_is_done() -> None:
     kept = replace(INGEST, alias="live", provisioned_environments=2)
     (said,) = recycling_lines(deployment())
-    assert said.startswith("for the run, 1 functions get a new version")
+    assert said.startswith("for the run, 1 function gets a new version")
     assert "billed" in recycling_lines(replace(deployment(), functions=(kept,)))[1]
     assert recycling_lines(None) == []
