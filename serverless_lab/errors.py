@@ -9,6 +9,7 @@
         TemplateRefused         the target finds fault with the template and has changed nothing
       TargetError               the target cannot be reached, or refuses
         EmulatorError           the embedded target: port in use, will not start, gone
+        TargetBusy              an emulator that is there and does not answer in time
       NothingDeployed           there is no deployment to load, invoke or report on
       LoadError                 the load generator could not do its work
       ReportError               logs or run folders that cannot be read
@@ -60,6 +61,10 @@ class TargetError(LabError):
 
 
 class EmulatorError(TargetError):
+    pass
+
+
+class TargetBusy(TargetError):
     pass
 
 

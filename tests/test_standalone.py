@@ -188,4 +188,5 @@ def test_the_deployment_tells_what_was_changed_and_the_users_files_are_not(run):
     handlers = {item["logical_id"]: item["wrapped_handler"] for item in deployment["functions"]}
     assert handlers["IngestEvent"] == "eager.handler"
     assert handlers["ProcessEvent"] == "app.handler"
+    assert "functions of python3.12 run on MiniStack's own Python here" in run.deployed.err
     assert not any("Handler is" in note for note in deployment["notes"]), "what lab changed is no difference"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serverless_lab.cli.options import say
-from serverless_lab.errors import BadInput, LabError
+from serverless_lab.errors import BadInput, LabError, TargetBusy
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ def _wait_until_quiet(target: Target, deployment: Deployment, since_ms: int) -> 
                 int(time.time() * 1000) + 1,
                 one_stream_per_environment=False,
             )
+        except TargetBusy:
+            continue
         except LabError:
             return  # whether it answers at all is told by what comes next
         if len(found.events) != events:

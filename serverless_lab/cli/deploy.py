@@ -163,6 +163,8 @@ def run_deploy(
     deployment = replace(deployment, notes=(*deployment.notes, *untagged))
     if name == "local":
         deployment = _with_runtimes(deployment)
+    elif not target.capabilities.runs_declared_python:
+        deployment = _with_own_python(deployment)
     project.remember_deployment(deployment)
     return deployment, result.changed
 
@@ -294,3 +296,10 @@ def _with_runtimes(deployment: Deployment) -> Deployment:
     ]
     notes = [runtime.note for runtime in found.values() if runtime.note]
     return replace(deployment, functions=tuple(functions), notes=(*deployment.notes, *notes))
+
+
+def _with_own_python(deployment: Deployment) -> Deployment:
+    """Says that a standalone MiniStack runs functions in Python on whichever one it runs on itself."""
+    runtimes = sorted({function.runtime for function in deployment.functions if function.runtime.startswith("python")})
+    note = f"functions of {', '.join(runtimes)} run on MiniStack's own Python here, whatever their Runtime says"
+    return replace(deployment, notes=(*deployment.notes, note)) if runtimes else deployment

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from serverless_lab.cli.findings import BAD, DOUBTFUL, GOOD, Finding, concurrency_finding
+from serverless_lab.cli.real_time import is_here
 from serverless_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 # LocalStack's names of the services that a stack with an API needs.
 NEEDED_SERVICES = ("apigateway", "cloudformation", "iam", "lambda", "logs", "s3", "sts")
 SERVES = frozenset({"available", "running", "initialized", "starting"})
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud"})
 DOCKER_SOCKET = "/var/run/docker.sock"
 DOCKER_TIMEOUT_S = 3
-EMBEDDED = "for true cold starts use the embedded target: `lab deploy --target local`"
+NO_LICENCE_NEEDED = frozenset({"community", "unknown"})
+"""What an edition that runs without a licence calls itself: the image's, and that of the package on PyPI."""
+
+TOLD_BY_MODULE = (
+    "`lab deploy` adds a module to each function that tells cold starts and its import's time, see docs/localstack.md; "
+    "Init Durations as AWS prints them are on `lab deploy --target local`"
+)
 
 
 def _found(subject: str, state: str, text: str, hint: str | None = None) -> Finding:
@@ -32,7 +38,7 @@ def look_at_localstack(
 ) -> Iterator[Finding]:
     """Whether it answers, what it is, whether it can run functions, and what its logs will not tell."""
     from serverless_lab.targets import resolve_target
-    from serverless_lab.targets.clients import get_json
+    from serverless_lab.targets.clients import HTTP_TIMEOUT_S, get_json
     from serverless_lab.targets.localstack import HINT
 
     try:
@@ -43,6 +49,10 @@ def look_at_localstack(
         health = mini or get_json(f"{endpoint}/_localstack/health")
     except OSError as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            text = f"what listens at {endpoint} has not answered within {HTTP_TIMEOUT_S} s"
+            yield _found("endpoint", BAD, text, "it may be at work on what it was sent: look again in a while")
+            return
         yield _found("endpoint", BAD, f"nothing answers at {endpoint}: {reason}", HINT)
         return
     except LabError as error:
@@ -59,19 +69,28 @@ def look_at_localstack(
     yield from _services(health or {})
     if mini is None:
         yield _docker(str(endpoint), environment)
-        if known.get("is_license_activated") is False and known.get("edition") not in (None, "community"):
+        if known.get("is_license_activated") is False and known.get("edition", "unknown") not in NO_LICENCE_NEEDED:
             yield _found("licence", DOUBTFUL, "not activated", "set LOCALSTACK_AUTH_TOKEN where LocalStack starts")
     yield from _concurrency(target, scenario)
     yield _found(
         "logs",
         DOUBTFUL,
         f"{what} prints no Init Duration" + (", and a log stream for every invocation" if mini is not None else ""),
-        EMBEDDED,
+        TOLD_BY_MODULE,
     )
+    if mini is not None:
+        yield _found(
+            "functions",
+            DOUBTFUL,
+            "those in Python run on MiniStack's own interpreter whatever their Runtime says, and provisioned "
+            "concurrency keeps none of them ready",
+            "start MiniStack with the Python of your functions; `lab deploy --target local` does both",
+        )
 
 
 def _edition(known: Mapping[str, Any]) -> str:
-    return f", edition {known['edition']}" if known.get("edition") else ""
+    edition = known.get("edition")
+    return f", edition {edition}" if edition and edition != "unknown" else ""
 
 
 def _services(health: Mapping[str, Any]) -> Iterator[Finding]:
@@ -88,7 +107,7 @@ def _services(health: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _docker(endpoint: str, environment: Mapping[str, str]) -> Finding:
     """LocalStack runs each execution environment in a container, and creates functions that fail where it cannot."""
-    if (urlsplit(endpoint).hostname or "") not in LOOPBACK:
+    if not is_here(endpoint):
         text = "LocalStack is on another machine; its functions run where it finds Docker"
         return _found("Docker", DOUBTFUL, text, "a function that ends in state Failed says that there is none")
     address = environment.get("DOCKER_HOST", "").strip() or f"unix://{DOCKER_SOCKET}"

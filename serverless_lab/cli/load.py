@@ -13,8 +13,9 @@ from serverless_lab.cli.cold import Cold, new_environments, recycling_lines
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.options import AsJson, Profile, print_json, say, stderr_console
+from serverless_lab.cli.real_time import real_time_warning
 from serverless_lab.cli.worker import send_share
-from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed, TargetError
+from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed, TargetBusy, TargetError
 from serverless_lab.project import DeployedFunction, Deployment, Project
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ def _why_none(result: LoadResult, functions: Sequence[DeployedFunction]) -> str:
             return f"{function.name} does not run here: {function.cannot_run}"
     if any(status >= 500 for status in result.by_status) and functions:
         return f"see why in the log: `lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}`"
+    if not result.by_status and all(error.startswith("timeout") for error in result.by_error) and functions:
+        return (
+            "no answer came in time: `client_timeout` of the scenario says how long clients wait, "
+            f"`lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}` what became of the requests"
+        )
     return "which statuses are a success is the scenario's to say: `expect` of a request, see docs/scenarios.md"
 
 
@@ -213,6 +219,9 @@ def _check_there(project: Project, result: LoadResult) -> None:
         return
     try:
         living_deployment(project)
+    except TargetBusy as error:
+        say(f"  note: {error.message}: what the run has started still goes on there")
+        say("  `lab coldstarts report` reads its log once it answers; fewer requests at once are worked off sooner")
     except (TargetError, NothingDeployed) as error:
         raise TargetError(
             f"the target ended during run {result.manifest.run_id}; its state and the run's log were in memory "
@@ -297,6 +306,10 @@ def run_scenario(
     else:
         if deployment is not None and deployment.target == "local":
             check_memory(project, chosen, seed, force)
+        warning = real_time_warning(deployment, chosen, seed)
+        if warning is not None:
+            say(f"warning: {warning}")
+            say("  a scenario of fewer requests at once, or virtual time on --target local, measures functions")
         if remote is not None and not quiet:
             say(f"waiting for {remote.count} workers: `lab load --worker --master-port {remote.port}`")
         with (

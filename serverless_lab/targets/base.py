@@ -27,6 +27,7 @@ class Capabilities:
     keeps_provisioned_concurrency: bool = True
     skips_absent_resources: bool = True
     fires_scheduler_schedules: bool = True
+    runs_declared_python: bool = True
 
 
 class Target(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from serverless_lab.errors import TargetError
+from serverless_lab.errors import TargetBusy, TargetError
 
 if TYPE_CHECKING:
     import boto3
@@ -26,6 +26,8 @@ READ_TIMEOUT_S = 60
 ATTEMPTS_EMULATOR = 3
 ATTEMPTS_AWS = 8
 HTTP_TIMEOUT_S = 5
+
+BUSY_HINT = "it may still be at work on what it was sent: wait until it answers (`lab doctor` tells), then repeat"
 
 # Not secrets: LocalStack's documented test credentials. A 12-digit access key would be taken for an account id.
 EMULATOR_ACCESS_KEY_ID = "test"
@@ -220,7 +222,13 @@ def target_errors(name: str, endpoint_url: str | None, hint: str, sign_in: str =
 
     Other service errors pass: the caller knows what it asked for.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectTimeoutError,
+        HTTPClientError,
+        ReadTimeoutError,
+    )
     from botocore.exceptions import ConnectionError as Unreachable
 
     try:
@@ -230,6 +238,8 @@ def target_errors(name: str, endpoint_url: str | None, hint: str, sign_in: str =
         if found is None:
             raise
         where = f"target `{name}`"
+        if endpoint_url and isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+            raise TargetBusy(f"{where} at {endpoint_url} does not answer in time: {error}", BUSY_HINT) from error
         if isinstance(error, Unreachable | HTTPClientError):
             where += f" at {endpoint_url}" if endpoint_url else ""
             raise TargetError(f"{where} cannot be reached: {error}", hint=found) from error

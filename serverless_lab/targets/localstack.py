@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from serverless_lab.errors import TargetError
+from serverless_lab.errors import TargetBusy, TargetError
 from serverless_lab.targets.base import Capabilities
-from serverless_lab.targets.clients import get_json
+from serverless_lab.targets.clients import BUSY_HINT, HTTP_TIMEOUT_S, get_json
 from serverless_lab.targets.emulated import EmulatedTarget
 
 ACCOUNT_DIGITS = 12
@@ -91,7 +91,8 @@ class LocalStackTarget(EmulatedTarget):
         # Seen on LocalStack 4.8.1: no REPORT has an Init Duration, a stream is an environment, any update of a function
         # with AutoPublishAlias fails and takes the alias away, a resource whose condition is false is evaluated, and a
         # schedule of EventBridge Scheduler comes up and never invokes anything.
-        # Seen on MiniStack 1.5.33: no Init Duration either, a new stream for every invocation, updates work.
+        # Seen on MiniStack 1.5.33: no Init Duration either, a new stream for every invocation, updates work, functions
+        # in Python run on the interpreter that MiniStack itself runs on.
         return Capabilities(
             reports_init_duration=False,
             one_log_stream_per_environment=not self.is_ministack,
@@ -100,6 +101,7 @@ class LocalStackTarget(EmulatedTarget):
             keeps_provisioned_concurrency=not self.is_ministack,
             skips_absent_resources=self.is_ministack,
             fires_scheduler_schedules=self.is_ministack,
+            runs_declared_python=not self.is_ministack,
         )
 
     def instance_id(self) -> str | None:
@@ -115,4 +117,7 @@ class LocalStackTarget(EmulatedTarget):
         try:
             return get_json(f"{self.endpoint_url}{path}")
         except OSError as error:
-            raise TargetError(f"target `{self.name}` does not answer at {self.endpoint_url}: {error}", HINT) from error
+            where = f"target `{self.name}` does not answer at {self.endpoint_url}"
+            if isinstance(getattr(error, "reason", error), TimeoutError):
+                raise TargetBusy(f"{where} within {HTTP_TIMEOUT_S} s", BUSY_HINT) from error
+            raise TargetError(f"{where}: {error}", HINT) from error

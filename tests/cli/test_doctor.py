@@ -68,6 +68,8 @@ def test_a_standalone_ministack_is_told_from_a_localstack(lab: Lab, ministack: s
     answer = lab("doctor", "--target", "localstack", AWS_ENDPOINT_URL=ministack)
     assert f"MiniStack 1.5.33 at {ministack}" in answer.out
     assert "no Init Duration" in answer.out
+    assert "`lab deploy` adds a module to each function that tells cold starts" in answer.out
+    assert "MiniStack's own interpreter whatever their Runtime says" in answer.out
 
 
 def test_something_else_at_that_address_is_no_localstack(lab: Lab) -> None:

@@ -15,6 +15,7 @@ import pytest
 from serverless_lab.cli.doctor_localstack import docker_version, look_at_localstack
 from serverless_lab.cli.findings import BAD, DOUBTFUL, GOOD
 from serverless_lab.scenario import load_scenario
+from serverless_lab.targets import clients
 from tests.conftest import free_port
 
 Look = Callable[..., dict[str, Any]]
@@ -105,6 +106,23 @@ def test_a_service_that_is_turned_off_makes_it_unusable(look: Look, server: Answ
 def test_a_paid_edition_without_a_licence_says_what_to_set(look: Look, server: Answering) -> None:
     server.answers["/_localstack/info"] = {"version": "2026.3.0", "edition": "pro", "is_license_activated": False}
     assert "LOCALSTACK_AUTH_TOKEN" in look()["licence"].hint
+
+
+def test_the_package_on_pypi_has_no_edition_and_needs_no_licence(look: Look, server: Answering) -> None:
+    server.answers["/_localstack/info"] = {"version": "4.8.1", "edition": "unknown", "is_license_activated": False}
+    found = look()
+    assert "licence" not in found
+    assert found["endpoint"].text == f"LocalStack 4.8.1 at {server.url}, region us-east-1"
+
+
+def test_one_that_takes_connections_and_does_not_answer_is_at_work(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told to start it would lose what is in its memory."""
+    monkeypatch.setattr(clients, "HTTP_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = look(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")["endpoint"]
+    assert found.state == BAD
+    assert found.text.endswith("has not answered within 0.05 s")
+    assert "look again" in found.hint
 
 
 def test_a_small_limit_of_concurrency_is_compared_with_the_scenario(look: Look, server: Answering) -> None:

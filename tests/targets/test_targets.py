@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from serverless_lab.errors import BadInput, EmulatorError, TargetError
-from serverless_lab.targets import resolve_target
+from serverless_lab.errors import BadInput, EmulatorError, TargetBusy, TargetError
+from serverless_lab.targets import clients, resolve_target
 from serverless_lab.targets.clients import sign_in_hint
 from serverless_lab.targets.localstack import localstack_endpoint
 from tests.conftest import free_port
@@ -98,6 +100,22 @@ def test_localstack_that_is_not_running_says_where_it_was_looked_for():
         target.instance_id()
     with pytest.raises(TargetError, match=r"127\.0\.0\.1"):
         target.account_id()
+
+
+def test_an_emulator_that_is_busy_is_told_from_one_that_is_gone(monkeypatch):
+    """It takes connections and answers later: whoever started it anew would lose its state."""
+    monkeypatch.setattr(clients, "HTTP_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TargetBusy, match="does not answer") as caught:
+            resolve_target("localstack", environment={"AWS_ENDPOINT_URL": endpoint}).instance_id()
+    assert "wait until it answers" in str(caught.value.hint)
+    for problem in (ConnectTimeoutError(endpoint_url=endpoint), ReadTimeoutError(endpoint_url=endpoint)):
+        with pytest.raises(TargetBusy), clients.target_errors("localstack", endpoint, "start it"):
+            raise problem
+        with pytest.raises(TargetError) as caught, clients.target_errors("aws", None, "check the network"):
+            raise problem
+        assert caught.value.hint == "check the network"
 
 
 def test_the_user_s_aws_settings_do_not_reach_an_emulator(ministack, monkeypatch):
