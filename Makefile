@@ -27,6 +27,7 @@ install: $(STAMP)  ## make .venv with the locked dependencies and the lab comman
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed, $(PYTHON) is $$($(PYTHON) --version)"; echo "hint: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing $$(grep -c == requirements.lock) packages into $(VENV) with $(PYTHON): a minute or two the first time"
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
@@ -50,6 +51,7 @@ $(LOCALSTACK_STAMP): tests/localstack/requirements.txt
 	@$(LOCALSTACK_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: LocalStack needs Python 3.11, $(LOCALSTACK_PYTHON) is $$($(LOCALSTACK_PYTHON) --version)"; echo "hint: make LOCALSTACK_PYTHON=/path/to/python3.11 test-localstack"; exit 1; }
 	rm -rf $(LOCALSTACK_VENV)
 	$(LOCALSTACK_PYTHON) -m venv $(LOCALSTACK_VENV)
+	@echo "installing LocalStack into $(LOCALSTACK_VENV): a minute or two the first time"
 	$(LOCALSTACK_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement tests/localstack/requirements.txt
 	@touch $(LOCALSTACK_STAMP)
 

@@ -13,7 +13,7 @@ import typer
 from serverless_lab.cli.confirm import Yes
 from serverless_lab.cli.estimate import MaxCost
 from serverless_lab.cli.load import Force, ProgressLine, Request, check_memory
-from serverless_lab.cli.options import AsJson, Profile, Region, TargetName, TemplatePath, print_json, say
+from serverless_lab.cli.options import AsJson, Profile, Region, TargetName, TemplatePath, print_json, quantity, say
 from serverless_lab.errors import BadInput
 from serverless_lab.project import Project
 
@@ -51,7 +51,10 @@ def compare(
     target_name: TargetName = None,
     template: TemplatePath = None,
     requests_per_month: Annotated[
-        float, typer.Option("--requests-per-month", min=1, help="Your traffic, for the bill of a month.")
+        float,
+        typer.Option(
+            "--requests-per-month", parser=quantity, metavar="NUMBER", help="Your traffic, for the bill of a month."
+        ),
     ] = 10_000_000,
     peaks_per_month: Annotated[
         float | None,
@@ -91,6 +94,8 @@ def compare(
         raise typer.BadParameter("name a --scenario")
     if as_json and markdown:
         raise typer.BadParameter("choose one of --json and --markdown")
+    if requests_per_month < 1:
+        raise typer.BadParameter("--requests-per-month of a comparison is 1 or more")
     if html is not None:
         check_page(html)
     project = Project()

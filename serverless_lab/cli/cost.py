@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serverless_lab.cli.options import AsJson, print_json, say, stdout_console
+from serverless_lab.cli.options import AsJson, print_json, quantity, say, stdout_console
 from serverless_lab.errors import BadInput
 from serverless_lab.project import Project
 
@@ -38,7 +38,12 @@ def cost(
     ] = None,
     requests_per_month: Annotated[
         float | None,
-        typer.Option("--requests-per-month", min=0, help="Bill a month of so many requests, each like the measured."),
+        typer.Option(
+            "--requests-per-month",
+            parser=quantity,
+            metavar="NUMBER",
+            help="Bill a month of so many requests, each like the measured: 10000000, or 10M.",
+        ),
     ] = None,
     hours: Annotated[
         float | None,

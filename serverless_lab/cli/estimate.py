@@ -60,9 +60,11 @@ def estimate_lines(
             raise
         return [f"its bill cannot be estimated: {error.message}"]
     if max_cost is not None and found.high.total > Decimal(str(max_cost)):
-        most = _dollars(found.high.total)
+        from serverless_lab.cost.bill import dollars, exact_dollars
+
+        most, allowed = dollars(found.high.total), exact_dollars(max_cost)
         raise LoadError(
-            f"scenario `{scenario.name}` may cost up to {most}, and --max-cost is ${max_cost:g}: nothing was sent",
+            f"scenario `{scenario.name}` may cost up to {most}, and --max-cost is {allowed}: nothing was sent",
             hint=f"{found.assumptions[1]}; `lab cost --scenario {scenario.name}` has the whole estimate",
         )
     return [*found.lines(), *found.assumptions]
@@ -184,9 +186,3 @@ def _last_run(project: Project, deployment: Deployment) -> RunUsage | None:
         if found is not None and not found.unknown:
             return found
     return None
-
-
-def _dollars(amount: Decimal) -> str:
-    from serverless_lab.cost.bill import dollars
-
-    return dollars(amount)

@@ -152,9 +152,10 @@ def _print_event(event: dict[str, Any], as_json: bool) -> None:
     typer.echo(f"{at.replace('+00:00', 'Z')} {event['logStreamName'][-8:]} {event['message'].rstrip()}")
 
 
-def _event(text: str) -> bytes:
+def _event(given: str) -> bytes:
     from pathlib import Path
 
+    text = given
     try:
         if text == "-":
             text = sys.stdin.buffer.read().decode()
@@ -165,7 +166,10 @@ def _event(text: str) -> bytes:
     try:
         json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise BadInput(f"--event is not JSON: {error}", hint="""for example: --event '{"key": "value"}'""") from error
+        hint = """for example: --event '{"key": "value"}'"""
+        if text == given and (given.endswith(".json") or Path(given).is_file()):
+            hint = f"a file's name has an @ before it: --event @{given}"
+        raise BadInput(f"--event is not JSON: {error}", hint=hint) from error
     return text.encode()
 
 

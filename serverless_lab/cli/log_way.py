@@ -56,7 +56,7 @@ def choose_way(
         typer.Abort: the user says no.
     """
     from serverless_lab.coldstarts.cloudwatch.volume import INSIGHTS_FROM_S, scan_price
-    from serverless_lab.cost.bill import dollars
+    from serverless_lab.cost.bill import dollars, exact_dollars
 
     if target.name != "aws":
         return Way(bool(asked))
@@ -85,8 +85,9 @@ def choose_way(
     is_allowed = max_cost is None or (cost is not None and cost <= Decimal(str(max_cost)))
     takes_long = volume.pages_s >= INSIGHTS_FROM_S
     if asked and not is_allowed:
+        allowed = "" if max_cost is None else exact_dollars(max_cost)
         raise BadInput(
-            f"Logs Insights would scan {told} for {for_so_much}, and --max-cost is ${max_cost:g}: nothing was asked",
+            f"Logs Insights would scan {told} for {for_so_much}, and --max-cost is {allowed}: nothing was asked",
             hint=IN_PAGES,
         )
     if asked or (takes_long and max_cost is not None and is_allowed):

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -84,7 +84,7 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without our signs still shows the rest
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="lab", standalone_mode=False)
         sys.stdout.flush()
     except LabError as error:
         return _tell(error.message, error.hint)
@@ -116,13 +116,46 @@ def _tell(message: str, hint: str | None) -> int:
 
 def _tell_usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
-    command = "lab" if context is None else context.command_path
+    command = _command_named(sys.argv[1:]) if context is None else context.command_path
     message = str(getattr(error, "format_message", error.__str__)())
     if context is not None and message == context.get_help():
         sys.stderr.write(message + "\n")  # a group without a command: its help is the answer
     else:
+        message = _in_words(error, message)
         _tell(message[:1].lower() + message[1:], f"see `{command} --help`")
     return 2
+
+
+def _command_named(words: list[str]) -> str:
+    """The command that a command line names, as far as it does: an option without its value leaves no context."""
+    group: Any = typer.main.get_command(app)
+    named = ["lab"]
+    for word in words:
+        group = getattr(group, "commands", {}).get(word)
+        if group is None:
+            break
+        named.append(word)
+    return " ".join(named)
+
+
+WRONG = {
+    "int_parsing": "is not a whole number",
+    "float_parsing": "is not a number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What typer leaves to pydantic to say, whose words name no value."""
+
+
+def _in_words(error: Exception, message: str) -> str:
+    """`message` in words of ours, where it is about a number."""
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
+    words = WRONG.get(found[0]["type"]) if found else None
+    theirs = str(getattr(error, "message", ""))
+    if words is None or not theirs:
+        return message.replace("Value error, ", "")
+    limits = {name: f"{value:g}" for name, value in (found[0].get("ctx") or {}).items() if name in ("ge", "le")}
+    return message.replace(theirs, f"`{found[0]['input']}` {words.format(**limits)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Data goes to stdout, words to stderr; everything makes sense without colour.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,6 +62,22 @@ def stderr_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+QUANTITY = re.compile(r"(\d[\d,_]*(?:\.\d+)?(?:e\d+)?)\s*([kMG]?)", re.IGNORECASE)
+FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def quantity(text: str) -> float:
+    """How many requests: `10000000`, `10,000,000`, `1e7`, `10M`, `2.5k`.
+
+    Raises:
+        typer.BadParameter: it says something else.
+    """
+    match = QUANTITY.fullmatch(str(text).strip())
+    if match is None:
+        raise typer.BadParameter(f"`{text}` is no number of requests: 10000000 or 10M")
+    return float(match[1].replace(",", "").replace("_", "")) * FACTORS[match[2].lower()]
 
 
 def parse_parameters(words: list[str] | None) -> dict[str, str]:

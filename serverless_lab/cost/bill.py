@@ -107,6 +107,22 @@ def dollars(amount: Decimal) -> str:
     return f"${amount:.2g}" if abs(amount) >= Decimal("0.0001") else "< $0.0001"
 
 
+def exact_dollars(amount: float | Decimal) -> str:
+    """As somebody gave it, `$0.000001` or `$20`, and never with an exponent."""
+    return f"${Decimal(str(amount)).normalize():f}"
+
+
+def amount_of(quantity: Decimal, unit: str) -> str:
+    """A quantity as people read it. What is counted is whole, also where a month's is calculated."""
+    if quantity == quantity.to_integral_value() or (quantity >= 1 and not unit.startswith("GB")):
+        return f"{quantity:,.0f}"
+    if quantity >= 100:
+        return f"{quantity:,.1f}"
+    if quantity >= Decimal("0.001"):
+        return f"{quantity:.3g}"
+    return f"{quantity:.6f}" if quantity >= Decimal("0.00001") else "< 0.00001"
+
+
 def number(value: Decimal) -> float | int:
     """For JSON: eight decimals, whole numbers as integers."""
     shown = value.quantize(_SHOWN, ROUND_HALF_UP)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from serverless_lab.cost.bill import Bill, bill, dollars, number
+from serverless_lab.cost.bill import Bill, amount_of, bill, dollars, number
 from serverless_lab.cost.items import ARCHITECTURES, ARM, X86, allocated_item, duration_item
 from serverless_lab.cost.prices import Prices
 from serverless_lab.cost.usage import Usage
@@ -124,7 +124,7 @@ def _dearer_than_compute(found: Bill) -> Iterator[str]:
     for item, (amount, quantity, unit) in sorted(amounts.items(), key=lambda entry: -entry[1][0]):
         if amount > compute:
             yield (
-                f"{_capital(_VERBS[item])} costs {dollars(amount)} ({_amount_of(quantity)} {unit}), "
+                f"{_capital(_VERBS[item])} costs {dollars(amount)} ({amount_of(quantity, unit)} {unit}), "
                 f"{amount / compute:.1f} times the compute ({dollars(compute)})."
             )
 
@@ -174,7 +174,3 @@ def _cheaper_architecture(found: Bill, usage: Usage, prices: Prices) -> Iterator
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _amount_of(quantity: Decimal) -> str:
-    return f"{quantity:,.0f}" if quantity >= 10 or quantity == quantity.to_integral_value() else f"{quantity:.3g}"

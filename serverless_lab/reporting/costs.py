@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from serverless_lab.cost.bill import Bill, BillLine, dollars
+from serverless_lab.cost.bill import Bill, BillLine, amount_of, dollars
 from serverless_lab.cost.report import CostReport
 from serverless_lab.reporting.sections import Bullets, Part, Section, Sentence, Table
 from serverless_lab.reporting.words import Cells
@@ -71,8 +71,8 @@ def cells(found: Bill, *, each_named: bool = False) -> Cells:
 
 
 def quantity_text(line: BillLine) -> str:
-    free = f" ({_number(line.free)} free)" if line.free else ""
-    return f"{_number(line.quantity)}{free}"
+    free = f" ({amount_of(line.free, line.unit)} free)" if line.free else ""
+    return f"{amount_of(line.quantity, line.unit)}{free}"
 
 
 def price_text(line: BillLine) -> str:
@@ -86,16 +86,6 @@ def _digits(price: Decimal) -> str:
     """Two decimals at least, and all there are."""
     text = f"{price.normalize():f}"
     return f"{price:,.2f}" if len(text.partition(".")[2]) <= 2 else text
-
-
-def _number(value: Decimal) -> str:
-    if value == value.to_integral_value():
-        return f"{value:,.0f}"
-    if value >= 100:
-        return f"{value:,.1f}"
-    return (
-        f"{value:.3g}" if value >= Decimal("0.001") else f"{value:.6f}" if value >= Decimal("0.00001") else "< 0.00001"
-    )
 
 
 def lists(report: CostReport) -> Iterable[tuple[str, Sequence[str]]]:

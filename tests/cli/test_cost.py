@@ -53,6 +53,10 @@ def test_a_profile_is_billed_with_its_surprise_and_its_gates(lab: Lab, profile: 
     shown = lab("cost", "--profile", profile).out
     assert "$100.00 for a month of 10,000,000 requests" in shown
     assert "Storing into S3 costs $50.00 (10,000,000 requests), 3.8 times the compute ($13.00)." in shown
+    assert (
+        "$10.00 for a month of 1,000,000 requests"
+        in lab("cost", "--profile", profile, "--requests-per-month", "1M").out
+    )
     failed = lab("cost", "--profile", profile, "--fail-if", "total > 99", "--json", ok=False)
     assert failed.code == 3
     assert failed.json["failures"] == ["total > 99: total is $100.00"]

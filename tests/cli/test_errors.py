@@ -124,6 +124,7 @@ def test_a_template_that_moved_is_not_replaced_by_another(lab: Lab) -> None:
         (["invoke", "nobody"], "no function `nobody`", "ingest-event"),
         (["logs", "nobody"], "no function `nobody`", "ingest-event"),
         (["invoke", "ingest-event", "--event", "{"], "--event is not JSON", "--event"),
+        (["invoke", "ingest-event", "--event", "event.json"], "--event is not JSON", "--event @event.json"),
         (["invoke", "ingest-event", "--event", "NaN"], "NaN", "--event"),
         (["invoke", "ingest-event", "--event", "@nofile"], "nofile", "@"),
         (["invoke", "ingest-event", "--event", "@."], "directory", "@"),

@@ -13,6 +13,7 @@ import typer
 
 from serverless_lab import __version__
 from serverless_lab.cli.main import app
+from serverless_lab.cli.options import quantity
 from serverless_lab.cli.reference import commands, reference
 from tests.cli.conftest import Lab
 
@@ -113,6 +114,53 @@ def test_a_command_line_that_cannot_be_meant_exits_with_2_and_names_the_help(lab
     answer = lab.refused(*words, code=2)
     assert "--help`" in answer.hint
     assert list(lab.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "command"),
+    [
+        (["load", "--scenario"], "option '--scenario' requires an argument.", "lab load"),
+        (["coldstarts", "report", "--bin"], "option '--bin' requires an argument.", "lab coldstarts report"),
+        (["up", "--port", "http"], "invalid value for '--port': `http` is not a whole number", "lab up"),
+        (["up", "--port", "99999"], "invalid value for '--port': `99999` must be at most 65535", "lab up"),
+        (["up", "--clock", "sun"], "invalid value for '--clock': 'sun' is not one of 'virtual', 'wall'.", "lab up"),
+        (["load", "--users", "0"], "invalid value for '--users': `0` must be at least 1", "lab load"),
+        (["load", "--max-cost", "little"], "invalid value for '--max-cost': `little` is not a number", "lab load"),
+        (
+            ["cost", "--requests-per-month", "1X"],
+            "invalid value for '--requests-per-month': `1X` is no number of requests: 10000000 or 10M",
+            "lab cost",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_named_with_the_help_of_its_own_command(
+    lab: Lab, words: list[str], error: str, command: str
+) -> None:
+    answer = lab.refused(*words, code=2)
+    assert (answer.error, answer.hint) == (f"error: {error}", f"hint: see `{command} --help`")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("10000000", 10e6),
+        ("10,000,000", 10e6),
+        ("10_000_000", 10e6),
+        ("1e7", 10e6),
+        ("10M", 10e6),
+        ("2.5k", 2_500),
+        ("1 M", 1e6),
+        ("0", 0),
+    ],
+)
+def test_a_number_of_requests_can_be_written_as_people_write_it(text: str, number: float) -> None:
+    assert quantity(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1MM", "ten", "1e", "inf", "nan", ",1"])
+def test_what_is_no_number_of_requests_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        quantity(text)
 
 
 @pytest.mark.parametrize("words", [[], ["coldstarts"]], ids=["lab", "lab coldstarts"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serverless_lab.cost.bill import bill, dollars, number
+from serverless_lab.cost.bill import amount_of, bill, dollars, exact_dollars, number
 from serverless_lab.cost.items import ITEMS
 from serverless_lab.cost.prices import load_prices
 from serverless_lab.cost.usage import ASSUMED, COUNTED, MEASURED, Usage, gigabytes, invocations, provisioned
@@ -163,6 +163,32 @@ def test_amounts_are_read_in_cents_unless_cents_say_nothing():
     assert dollars(Decimal(0)) == "$0.00"
     assert dollars(Decimal("0.00321")) == "$0.0032"
     assert dollars(Decimal("0.00000001")) == "< $0.0001"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(0.000001, "$0.000001"), (20.0, "$20"), (1.5, "$1.5"), (Decimal("1E+3"), "$1000")]
+)
+def test_a_limit_is_shown_as_it_was_given_and_never_with_an_exponent(given, shown):
+    assert exact_dollars(given) == shown
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "shown"),
+    [
+        ("10000000", "requests", "10,000,000"),
+        ("1234.56", "requests", "1,235"),
+        ("3.94", "write units", "4"),
+        ("0.394", "write units", "0.394"),
+        ("1234.56", "GB-s", "1,234.6"),
+        ("1.26", "GB-s", "1.26"),
+        ("0.000032", "GB", "0.000032"),
+        ("0.000000318", "GB", "< 0.00001"),
+        ("0", "GB", "0"),
+    ],
+)
+def test_what_is_counted_is_whole_and_nothing_has_an_exponent(quantity, unit, shown):
+    """A month at ten thousand requests has no third of a request, though it is worked out from 500."""
+    assert amount_of(Decimal(quantity), unit) == shown
 
 
 def test_whole_numbers_are_whole_in_json():
