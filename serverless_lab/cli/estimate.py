@@ -43,6 +43,8 @@ def estimate_lines(
         LoadError: it may cost more than `max_cost`.
         BadInput: there is a limit, and what it would cost cannot be told.
     """
+    from serverless_lab.cost.bill import dollars, exact_dollars
+
     if max_cost is None and (target is None or target.name != "aws"):
         return []
     if scenario is None or target is None or deployment is None:
@@ -60,8 +62,6 @@ def estimate_lines(
             raise
         return [f"its bill cannot be estimated: {error.message}"]
     if max_cost is not None and found.high.total > Decimal(str(max_cost)):
-        from serverless_lab.cost.bill import dollars, exact_dollars
-
         most, allowed = dollars(found.high.total), exact_dollars(max_cost)
         raise LoadError(
             f"scenario `{scenario.name}` may cost up to {most}, and --max-cost is {allowed}: nothing was sent",
@@ -84,6 +84,7 @@ def comparison_lines(
         LoadError: it may cost more than `max_cost`.
         BadInput: there is a limit, and the prices of the Region are not known.
     """
+    from serverless_lab.cost.bill import dollars, exact_dollars
     from serverless_lab.cost.prices import load_prices
 
     try:
@@ -100,13 +101,14 @@ def comparison_lines(
         low += known[key].low.total
         high += known[key].high.total
     if max_cost is not None and high > Decimal(str(max_cost)):
+        most, allowed = dollars(high), exact_dollars(max_cost)
         raise LoadError(
-            f"{len(runs)} runs may cost up to {_dollars(high)}, and --max-cost is ${max_cost:g}: nothing was deployed",
+            f"{len(runs)} runs may cost up to {most}, and --max-cost is {allowed}: nothing was deployed",
             hint="compare fewer variants (--only) or seeds (--repeat), or send a smaller scenario",
         )
     dearest = max(known.values(), key=lambda found: found.high.total)
     return [
-        f"estimated bill: {_dollars(low)} to {_dollars(high)} (list prices of {prices.region}, {prices.dated})",
+        f"estimated bill: {dollars(low)} to {dollars(high)} (list prices of {prices.region}, {prices.dated})",
         *dearest.assumptions,
     ]
 
