@@ -92,6 +92,12 @@ def deploy(
         typer.echo(deployment.api_url)
 
 
+NO_VIEW_OF_THEIR_OWN = (
+    "functions share this machine's /tmp, and their code and layers are in lab's cache, not at /var/task and /opt: "
+    "`lab doctor` says why"
+)
+
+
 def run_deploy(
     project: Project,
     target_name: str | None,
@@ -162,7 +168,7 @@ def run_deploy(
         untagged = tag_log_groups(target, deployment.functions)
     deployment = replace(deployment, notes=(*deployment.notes, *untagged))
     if name == "local":
-        deployment = _with_runtimes(deployment)
+        deployment = _with_runtimes(project, deployment)
     elif not target.capabilities.runs_declared_python:
         deployment = _with_own_python(deployment)
     project.remember_deployment(deployment)
@@ -285,8 +291,9 @@ def _refuse_if_none_runs(template: Template, values: Mapping[str, str]) -> None:
         )
 
 
-def _with_runtimes(deployment: Deployment) -> Deployment:
+def _with_runtimes(project: Project, deployment: Deployment) -> Deployment:
     """What is not as the functions' Runtimes ask for. Makes ready what they need: no invocation is to wait for it."""
+    from serverless_lab.emulator import control
     from serverless_lab.emulator.runtimes import Runtimes
 
     runtimes = Runtimes(virtual=True, tell=say)
@@ -295,6 +302,8 @@ def _with_runtimes(deployment: Deployment) -> Deployment:
         replace(function, cannot_run=found[function.runtime].problem or None) for function in deployment.functions
     ]
     notes = [runtime.note for runtime in found.values() if runtime.note]
+    if functions and not (control.status(project) or {}).get("private_tmp", True):
+        notes.append(NO_VIEW_OF_THEIR_OWN)
     return replace(deployment, functions=tuple(functions), notes=(*deployment.notes, *notes))
 
 

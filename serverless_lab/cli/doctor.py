@@ -171,21 +171,20 @@ def _private_tmp() -> Finding:
         return Finding(
             "local", subject, BAD, f"{cache}: {error.strerror}", "set XDG_CACHE_HOME to a directory you may write to"
         )
-    if any(path.is_relative_to("/tmp") for path in (cache.resolve(), own_python().path)):
-        return Finding(
-            "local",
-            subject,
-            DOUBTFUL,
-            "lab's cache or Python is itself below /tmp, so environments share the machine's",
-            "set XDG_CACHE_HOME, or install Python, outside /tmp",
-        )
+    shared = "so environments share the machine's /tmp, and their code is not at /var/task"
+    for what, path, way_out in (
+        ("lab's cache", cache.resolve(), "set XDG_CACHE_HOME to a directory that is not"),
+        ("lab's Python", own_python().path, "install lab with a Python that is not"),
+    ):
+        if path.is_relative_to("/tmp"):
+            return Finding("local", subject, DOUBTFUL, f"{what} is itself below /tmp ({path}), {shared}", way_out)
     if possible:
         return Finding("local", subject, GOOD, "each environment has its own")
     return Finding(
         "local",
         subject,
         DOUBTFUL,
-        "this kernel or container allows no mount namespaces, so environments share the machine's /tmp",
+        f"this kernel or container allows no mount namespaces, {shared}",
         "allow unprivileged user namespaces, or see that handlers use distinct file names",
     )
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from serverless_lab.cli import doctor
+from serverless_lab.cli import deploy, doctor
 from serverless_lab.cli.memory import available_mb
-from serverless_lab.emulator import runtimes
+from serverless_lab.emulator import control, runtimes
 from serverless_lab.emulator.runtimes import Interpreter, own_python
+from serverless_lab.project import DeployedFunction, Deployment, Project
 from tests.cli.conftest import Answer, Lab
 from tests.conftest import free_port
 
@@ -62,6 +65,34 @@ def test_a_localstack_that_does_not_answer_is_unusable_and_the_address_is_told(l
     assert "AWS_ENDPOINT_URL" in finding["hint"]
     # Without --target it is told, and the embedded target decides.
     assert lab("doctor", "--json", AWS_ENDPOINT_URL=nobody).json["usable"] is True
+
+
+def test_where_functions_cannot_have_a_view_of_their_own_doctor_says_so(lab: Lab, short_tmp: Path) -> None:
+    """A cache below /tmp would vanish under an environment's own /tmp, so there is none, and no /var/task either."""
+    lab.variables["XDG_CACHE_HOME"] = str(short_tmp)
+    [finding] = (item for item in lab("doctor", "--json").json["findings"] if item["subject"] == "private /tmp")
+    assert finding["state"] == "warning"
+    assert f"lab's cache is itself below /tmp ({short_tmp}" in finding["text"]
+    assert "/var/task" in finding["text"] and "XDG_CACHE_HOME" in finding["hint"]
+
+
+@pytest.mark.parametrize(("private", "told"), [(False, 1), (True, 0)])
+def test_deploy_says_where_functions_do_not_find_their_code_where_aws_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool, told: int
+) -> None:
+    monkeypatch.setattr(control, "status", lambda project: {"private_tmp": private})
+    own = DeployedFunction("Own", "shop-own", "/aws/lambda/shop-own", 128, 3, "provided.al2023", "x86_64")
+    place = {"region": "us-east-1", "account_id": "0" * 12, "template": "", "deployed_at": "", "functions": (own,)}
+    shop = Deployment("local", "shop", parameters={}, outputs={}, **place)
+    notes = deploy._with_runtimes(Project(tmp_path), shop).notes
+    assert sum("not at /var/task" in note and "`lab doctor` says why" in note for note in notes) == told
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A folder below /tmp, wherever pytest has its own."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="lab-cache-") as folder:
+        yield Path(folder)
 
 
 def test_a_standalone_ministack_is_told_from_a_localstack(lab: Lab, ministack: str) -> None:
