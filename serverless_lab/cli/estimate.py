@@ -37,7 +37,7 @@ def estimate_lines(
     seed: int | None = None,
     max_cost: float | None = None,
 ) -> list[str]:
-    """What to show of the bill before `scenario` is sent; nothing where nobody pays and no limit was set.
+    """What to show of the bill before `scenario` is sent, where somebody is asked or has set a limit.
 
     Raises:
         LoadError: it may cost more than `max_cost`.
@@ -45,16 +45,16 @@ def estimate_lines(
     """
     from serverless_lab.cost.bill import dollars, exact_dollars
 
-    if max_cost is None and (target is None or target.name != "aws"):
-        return []
     if scenario is None or target is None or deployment is None:
-        if max_cost is None:
-            return []
         what = "a locustfile sends" if scenario is None else "is behind a --url"
+        if max_cost is None:
+            return [f"its bill cannot be estimated: what {what} is not known before"]
         raise BadInput(
             f"--max-cost: what {what} is not known before, and so not its bill",
             hint="send a scenario to a deployed stack, or leave --max-cost away",
         )
+    if max_cost is None and target.name != "aws":
+        return []
     try:
         found = estimate_of(project, target, deployment, scenario, seed)
     except LabError as error:

@@ -19,7 +19,7 @@ from serverless_lab.emulator import control
 from serverless_lab.project import Project
 from serverless_lab.targets.aws import AwsTarget
 from serverless_lab.targets.permissions import EMULATORS_ONLY, lab_policy
-from tests.aws.conftest import REGION, Command
+from tests.aws.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN, Command
 from tests.aws.hooks import Forwarder
 from tests.aws.policy import refused
 from tests.conftest import SAMPLES, python_runtime
@@ -126,6 +126,8 @@ def test_deploy_load_and_report_on_aws(command: Command, forwarder: Forwarder, t
     assert problems == set()
     assert not {(request.service, request.operation) for request in forwarder.requests} & set(EMULATORS_ONLY)
     assert all(request.host.endswith(".amazonaws.com") for request in forwarder.requests)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert not [secret for secret in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN) if secret.encode() in written]
 
 
 def report(command: Command, *words: str) -> dict[str, Any]:

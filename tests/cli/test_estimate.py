@@ -91,6 +91,16 @@ def test_a_region_without_prices_is_said_and_refused_only_under_a_limit(tmp_path
         lines(tmp_path, "mars-north-1", max_cost=5.0)
 
 
+def test_what_is_not_known_before_has_no_bill_and_that_is_said(tmp_path: Path) -> None:
+    account: Any = Account()
+    scenario = load_scenario("monday-spike")
+    for target, what, sent in ((account, "a locustfile sends", None), (None, "is behind a --url", scenario)):
+        (said,) = estimate_lines(Project(tmp_path), target, deployment() if target else None, sent)
+        assert said == f"its bill cannot be estimated: what {what} is not known before"
+        with pytest.raises(BadInput, match=what):
+            estimate_lines(Project(tmp_path), target, None, sent, max_cost=5.0)
+
+
 def test_an_emulator_shows_no_bill_unless_a_limit_is_set(tmp_path: Path) -> None:
     target: Any = Account()
     target.name = "localstack"
