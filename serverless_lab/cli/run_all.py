@@ -32,6 +32,7 @@ from serverless_lab.cli.options import (
     stdout_console,
 )
 from serverless_lab.cli.pages import write_pages
+from serverless_lab.cli.stopping import if_stopped
 from serverless_lab.project import Project
 
 
@@ -59,6 +60,7 @@ def run_all(
     Example: lab run --scenario monday-spike --parameter InitStyle=lazy
     """
     from serverless_lab.cli.context import living_deployment
+    from serverless_lab.cli.log_range import READ_ON, progress_shown
     from serverless_lab.coldstarts.plain import dumps
     from serverless_lab.coldstarts.runs import build_report
     from serverless_lab.scenario import load_scenario, with_request
@@ -91,7 +93,8 @@ def run_all(
         tell(result)
     check_finished(project, result)
     _, target = living_deployment(project, profile=profile)
-    report = build_report(run_folder=result.run_folder, target=target)
+    with if_stopped(READ_ON), progress_shown() as on_progress:
+        report = build_report(run_folder=result.run_folder, target=target, on_progress=on_progress)
     write_pages(report, None, run_folder=result.run_folder)
     if as_json:
         found = {"deployment": deployment.to_json(), "load": result.to_json(), "coldstarts": report.to_json()}

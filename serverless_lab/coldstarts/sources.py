@@ -69,7 +69,7 @@ def read_cloudwatch_logs(
     Args:
         client: a boto3 `logs` client.
         expected_reports: the request ids that must have a REPORT line, or how many lines there must be at least.
-        until_reported: expect a REPORT line for every START line.
+        until_reported: expect a REPORT line for every START line too, whoever invoked it.
         one_stream_per_environment: then a stream whose start lies before the window is looked up there too, since what
             an environment did earlier tells a first invocation from a later one.
         reader: reads the groups; None reads one after the other, as fast as the target answers, and keeps nothing.
@@ -93,15 +93,19 @@ def read_cloudwatch_logs(
     while True:
         found, missing = reader.read(groups, start_ms, end_ms, fresh=fresh)
         events = [event for group in groups for event in found.get(group, ())]
-        unreported = len(open_starts(events)) if until_reported else _count_unreported(events, expected_reports)
+        unreported = _count_unreported(events, expected_reports)
+        begun = len(open_starts(events)) if until_reported else 0
+        if until_reported and unreported is None:
+            unreported = begun
+        awaited = max(unreported or 0, begun)
         remaining_ms = give_up_ms - now_ms()
-        if not unreported or remaining_ms <= 0:
+        if not awaited or remaining_ms <= 0:
             break
-        reader.tell_awaited(unreported, len(events))
+        reader.tell_awaited(awaited, len(events))
         sleep_ms(min(interval_ms, remaining_ms))
         interval_ms = min(interval_ms * 1.5, POLL_INTERVAL_MAX_MS)
         # A line that is expected and is not there may have arrived after its time was taken for settled.
-        fresh = fresh or not until_reported
+        fresh = fresh or expected_reports is not None
     earlier = _read_earlier(reader, events, start_ms, look_back_ms) if one_stream_per_environment else []
     return LogReading(tuple(events), tuple(earlier), tuple(missing), unreported)
 

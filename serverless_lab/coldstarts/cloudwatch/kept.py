@@ -29,6 +29,7 @@ Stretch = tuple[int, int]
 """A first and a last millisecond."""
 
 _NAME = re.compile(r"(\d{1,15})-(\d{1,15})\.jsonl\.gz")
+_DRAFT = re.compile(r"\.gz\.(\d+)-\d+$")  # of which process and thread
 
 
 class KeptLogs:
@@ -42,6 +43,7 @@ class KeptLogs:
 
     def load(self, group: str, start_ms: int, end_ms: int) -> tuple[list[Stretch], list[LogEvent]]:
         """(the stretches of the range that are kept, their events); a file that cannot be read is not kept."""
+        self._sweep(group)
         stretches: list[Stretch] = []
         events: list[LogEvent] = []
         behind_ms = start_ms
@@ -100,6 +102,13 @@ class KeptLogs:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", group).strip("-.")[:80]
         return self.folder / f"{name}-{hashlib.sha256(group.encode()).hexdigest()[:8]}"
 
+    def _sweep(self, group: str) -> None:
+        """Remove what a reading was writing when it was killed."""
+        for draft in self._folder(group).glob(".*.jsonl.gz.*"):
+            found = _DRAFT.search(draft.name)
+            if found is not None and not _is_alive(int(found[1])):
+                draft.unlink(missing_ok=True)
+
     def _files(self, group: str) -> list[tuple[Stretch, Path]]:
         found = []
         for path in self._folder(group).glob("*.jsonl.gz"):
@@ -120,6 +129,16 @@ def gaps(stretches: Iterable[Stretch], start_ms: int, end_ms: int) -> list[Stret
     if at_ms <= end_ms:
         found.append((at_ms, end_ms))
     return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _read(path: Path, group: str) -> list[LogEvent] | None:

@@ -22,6 +22,9 @@ from serverless_lab.coldstarts.cloudwatch.pace import Pace
 from serverless_lab.emulator.insights import discovery, evaluation
 from serverless_lab.emulator.insights.parser import parse
 
+CALLS_MAX = 5_000
+"""Far more than any test needs. Where nobody waits, no time passes, and nothing else would end."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -119,6 +122,7 @@ class LogService:
         operation = request.headers["X-Amz-Target"].decode().rsplit(".", 1)[-1]
         with self._lock:
             self.calls.append((operation, json.loads(request.body)))
+            assert len(self.calls) < CALLS_MAX, "asked without end"
             if len(self.calls) in self.gone_at and self.gone_as is not None:
                 code, message = self.gone_as
                 return self._answer(500 if code == "InternalFailure" else 400, {"__type": code, "message": message})

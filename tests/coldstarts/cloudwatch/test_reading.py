@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -207,6 +209,19 @@ def test_a_file_that_is_not_whole_is_read_from_the_target_again(tmp_path):
     assert sum(read(reader(service, KeptLogs(tmp_path))).values()) == 1
 
 
+def test_what_a_killed_reading_was_writing_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = KeptLogs(tmp_path)
+    kept.store(GROUP, T0, T0 + 9, [])
+    (folder,) = tmp_path.iterdir()
+    drafts = [folder / f".{T0 + 10}-{T0 + 19}.jsonl.gz.{pid}-1" for pid in (ended.pid, os.getpid())]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    assert kept.load(GROUP, T0, T0 + 19) == ([(T0, T0 + 9)], [])
+    assert [draft.exists() for draft in drafts] == [False, True]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=6), st.integers(0, 30), st.integers(0, 40))
 def test_stretches_and_gaps_make_the_range(parts, start, width):
@@ -310,6 +325,25 @@ def test_a_late_report_of_a_time_that_was_kept_is_found_when_its_request_is_expe
         None, [GROUP], T0, T0 + 99, expected_reports=ids, reader=reader(service, KeptLogs(tmp_path)), **options(service)
     )
     assert (len(found.events), found.unreported) == (4, 0)
+
+
+@pytest.mark.parametrize(("until_reported", "events"), [(True, 4), (False, 3)])
+def test_a_run_waits_for_what_its_client_never_saw_as_well(until_reported, events):
+    """A stream's function runs on behind the API, and its REPORT comes later than the one the client has the id of."""
+    service = LogService(VirtualTime())
+    put_invocation(service, 1, T0)
+    put_invocation(service, 2, T0 + 10, report_visible_ms=3_000)
+    found = read_cloudwatch_logs(
+        None,
+        [GROUP],
+        T0,
+        T0 + 99,
+        expected_reports={request_id(1)},
+        until_reported=until_reported,
+        reader=reader(service),
+        **options(service),
+    )
+    assert (len(found.events), found.unreported) == (events, 0)
 
 
 def test_only_a_stream_whose_first_report_carries_an_init_is_looked_up_to_its_beginning():
