@@ -120,11 +120,12 @@ class Invoked:
 
 
 @functools.cache
-def prepare_runtimes() -> None:
+def prepare_runtimes() -> Runtimes:
     """What functions here run on is installed before one is invoked: the first time on a machine it takes a while."""
     runtimes = Runtimes(virtual=True)
     for identifier in {python_runtime(), "python3.12", "python3.13", "nodejs20.x"}:
         runtimes.get(identifier)
+    return runtimes
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serverless_lab.emulator.runtimes import find_node, find_python
-from tests.emulator.conftest import Emulator
+from tests.emulator.conftest import Emulator, prepare_runtimes
 
 needs_node = pytest.mark.skipif(find_node() is None, reason="this host has no Node.js")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="this host has no curl")
@@ -21,10 +21,17 @@ def needs_python(minor: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(find_python(minor) is None, reason=f"this host has no Python 3.{minor}")
 
 
+def needs_its_version(runtime: str) -> None:
+    """Where pip cannot install what a runtime holds, its functions run on lab's own version of Python."""
+    found = prepare_runtimes().get(runtime)
+    if found.python_version != runtime.removeprefix("python"):
+        pytest.skip(found.note)
+
+
 def needs_files_of_its_own(emulator: Emulator) -> None:
-    """Where the host allows no mount namespaces, functions see its files as the user does."""
+    """Where functions have no view of their own, they see the host's files as the user does."""
     if not emulator.status["private_tmp"]:
-        pytest.skip("this host allows no mount namespaces")
+        pytest.skip("this host allows no mount namespaces, or lab's cache is below /tmp")
 
 
 def archive(files: dict[str, str], executable: tuple[str, ...] = ()) -> bytes:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import python_runtime
 from tests.emulator.conftest import Emulator
-from tests.fidelity.functions import archive, create, layer, needs_files_of_its_own, needs_python
+from tests.fidelity.functions import archive, create, layer, needs_files_of_its_own, needs_its_version, needs_python
 from tests.fidelity.table import Area, Grade, aws
 
 pytestmark = pytest.mark.process
@@ -204,6 +204,7 @@ def test_layers_lie_one_over_the_other(emulator: Emulator):
     source=LAYER_PATHS,
 )
 def test_where_a_layers_modules_are_looked_for(emulator: Emulator):
+    needs_its_version("python3.12")
     files = {
         "python/lib/python3.12/site-packages/one.py": "FROM = 'site-packages'\n",
         "python/one.py": "FROM = 'python'\n",

@@ -7,7 +7,15 @@ import re
 import pytest
 
 from tests.emulator.conftest import Emulator
-from tests.fidelity.functions import create, layer, needs_curl, needs_files_of_its_own, needs_node, needs_python
+from tests.fidelity.functions import (
+    create,
+    layer,
+    needs_curl,
+    needs_files_of_its_own,
+    needs_its_version,
+    needs_node,
+    needs_python,
+)
 from tests.fidelity.table import Area, Grade, aws
 
 pytestmark = pytest.mark.process
@@ -43,6 +51,7 @@ BOOTSTRAP = """\
 def test_python_functions_run_on_the_version_they_name(emulator: Emulator):
     code = {"index.py": "import sys\ndef handler(event, context):\n    return list(sys.version_info[:2])\n"}
     for runtime, version in (("python3.12", [3, 12]), ("python3.13", [3, 13])):
+        needs_its_version(runtime)
         name = create(emulator, f"rt-{runtime.replace('.', '-')}", runtime, code)
         assert emulator.invoke(name).body == version
         assert emulator.log(name)[0][1].startswith(f"INIT_START Runtime Version: python:{version[0]}.{version[1]}.")
