@@ -108,10 +108,11 @@ def prepare_for(
 
     def install(draft: Path) -> None:
         tell(f"preparing the runtime of Python {python.version_text()}, once on this machine")
-        command = [sys.executable, "-m", "pip", "--python", str(python.path), "install", "--no-deps", "--no-compile"]
-        command += ["--quiet", "--disable-pip-version-check", "--no-input", "--target", str(draft), *wanted]
         what = f"pip cannot install the runtime of Python {python.version_text()}"
-        _run(command, what, {**environment, "PIP_USER": "0"})
+        pip_environment = {**environment, "PIP_USER": "0"}
+        command = [*_pip_under(python, pip_environment), "install", "--no-deps", "--no-compile"]
+        command += ["--quiet", "--disable-pip-version-check", "--no-input", "--target", str(draft), *wanted]
+        _run(command, what, pip_environment)
         if not (draft / "awslambdaric").is_dir():
             raise EmulatorError(f"{what}: it said nothing, and awslambdaric is not there")
         shutil.rmtree(draft / "bin", ignore_errors=True)
@@ -119,6 +120,38 @@ def prepare_for(
         subprocess.run(compiling, capture_output=True, check=False)  # what it cannot compile was meant for another one
 
     return _made(home, install)
+
+
+def _pip_under(python: Interpreter, environment: Mapping[str, str]) -> list[str]:
+    """A pip that runs under `python`: lab's own, the one installed there, or the one that came with that Python.
+
+    An older pip does not know newer versions of Python: that of Debian 12's Python 3.11 fails under 3.12, though not
+    before it looks at what is installed. And lab's installation may have none, as those of uv.
+
+    Raises:
+        EmulatorError: there is none.
+    """
+    program = str(python.path)
+    for pip in ([sys.executable, "-m", "pip", "--python", program], [program, "-m", "pip"]):
+        if subprocess.run([*pip, "list"], capture_output=True, env=environment, check=False).returncode == 0:
+            return pip
+    for wheel in _pips_that_came_with(program):
+        return [program, f"{wheel}/pip"]
+    raise EmulatorError(
+        f"no pip runs under {program}", hint=f"install one: `{program} -m ensurepip`, or the package that has it"
+    )
+
+
+def _pips_that_came_with(program: str) -> list[str]:
+    """The wheels that its ensurepip installs pip from; some distributions keep them elsewhere."""
+    ask = (
+        "import ensurepip, glob, os, sysconfig\n"
+        "own = os.path.dirname(ensurepip.__file__) + '/_bundled'\n"
+        "for folder in (own, sysconfig.get_config_var('WHEEL_PKG_DIR')):\n"
+        "    print(*glob.glob(f'{folder}/pip-*.whl'), sep='\\n')"
+    )
+    answer = subprocess.run([program, "-I", "-S", "-c", ask], capture_output=True, text=True, check=False)
+    return [line for line in answer.stdout.splitlines() if line]
 
 
 def prepare_node(

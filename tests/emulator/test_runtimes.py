@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -189,3 +192,22 @@ def test_what_tells_the_emulator_of_the_host_leaves_out_credentials():
     }
     wanted = {"PIP_INDEX_URL", "npm_config_registry", "LAB_PYTHON_3_12", "HTTPS_PROXY"}
     assert set(runtimes.host_variables(shell)) == wanted
+
+
+def test_a_python_that_labs_pip_does_not_know_installs_with_the_one_that_came_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As Debian 12's pip does not know Python 3.12; and an installation of lab by uv has none at all."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    program = tmp_path / "bare" / "bin" / "python"
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    pip = runtime_directory._pip_under(Interpreter(program, sys.version_info[:3]), os.environ)
+    assert pip[0] == str(program) and pip[1].endswith(".whl/pip")
+    assert subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def test_a_python_without_any_pip_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(EmulatorError, match="no pip runs under /bin/false") as caught:
+        runtime_directory._pip_under(Interpreter(Path("/bin/false"), (3, 12, 0)), os.environ)
+    assert "/bin/false -m ensurepip" in (caught.value.hint or "")
