@@ -215,10 +215,11 @@ def report(
         from serverless_lab.reporting.markdown import markdown_text
 
         _append(summary_file, markdown_text(found, judgement))
-    _refuse_untold(judgement)
+    if judgement.untold:
+        _say_failures(judgement)
+        _refuse_untold(judgement)
     _print_report(found, judgement, as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
-    for sentence in judgement.failures:
-        say(f"failed: {sentence}")
+    _say_failures(judgement)
     if judgement.failures:
         raise typer.Exit(FAILED_GATE)
 
@@ -310,13 +311,17 @@ def _judge(
     return Judgement(evaluate(report, gates), comparison, fail_on_regression)
 
 
+def _say_failures(judgement: Judgement) -> None:
+    for sentence in judgement.failures:
+        say(f"failed: {sentence}")
+
+
 def _refuse_untold(judgement: Judgement) -> None:
-    """Raises ReportError where something was demanded that the input does not tell."""
-    if judgement.untold:
-        raise ReportError(
-            "; ".join(judgement.untold),
-            hint="what cannot be told is no pass: read a log that has it, or demand something else (docs/gates.md)",
-        )
+    """Raises ReportError: something was demanded that the input does not tell."""
+    raise ReportError(
+        "\n".join(judgement.untold),
+        hint="what cannot be told is no pass: read a log that has it, or demand something else (docs/gates.md)",
+    )
 
 
 # --- printing and writing --------------------------------------------------------------------------------------------

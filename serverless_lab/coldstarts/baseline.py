@@ -137,7 +137,8 @@ def baseline_of(report: ColdStartReport, source: str) -> Baseline:
     rates = {summary.function: summary.cold_starts for summary in report.functions}
     functions = {}
     for name, sample in report.samples.items():
-        found = function_baseline(sample, tells_failures=report.tells_failures)
+        told = report.tells_failures and name not in report.failures_only
+        found = function_baseline(sample, tells_failures=told)
         if rates[name].count is None:
             found = replace(found, cold_starts=None)
         functions[name] = found
@@ -175,7 +176,7 @@ def read_baseline(path: Path) -> Baseline:
             str(summary["function"]): FunctionBaseline(
                 cold_starts=_pair(summary["cold_starts"]["count"], summary["cold_starts"]["n"]),
                 failures=_pair(
-                    summary["timeouts"] + summary["errors"] if data.get("tells_failures", True) else None,
+                    summary["timeouts"] + summary["errors"] if _tells_failures(data, summary) else None,
                     summary["invocations"],
                 ),
                 times={name: Distribution.from_json(summary["distributions"][name]) for name in TIMES},
@@ -185,6 +186,11 @@ def read_baseline(path: Path) -> Baseline:
         return Baseline(str(path), str(data["stack_name"]), functions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ReportError(f"baseline {path} is not a report of this version of lab: {error!r}", hint=hint) from error
+
+
+def _tells_failures(data: Mapping[str, Any], summary: Mapping[str, Any]) -> bool:
+    """Whether a report's failures of a function are a share of its invocations. Earlier versions did not say it."""
+    return bool(data.get("tells_failures", True)) and summary["function"] not in data.get("failures_only", ())
 
 
 def _pair(count: int | None, n: int) -> tuple[int, int] | None:

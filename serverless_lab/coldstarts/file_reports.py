@@ -125,18 +125,28 @@ def from_digest(
     for name, of_bins in by_bin.items():
         for at, sample in enumerate(of_bins):
             if bins is not None and (sample.invocations or sample.environments):
-                function_bins.append(summary_of(sample, function=name, bin_start_ms=bins.start_ms(at)))
-    total = summary_of(merged(samples.values()))
+                function_bins.append(
+                    summary_of(
+                        sample,
+                        function=name,
+                        bin_start_ms=bins.start_ms(at),
+                        has_rate=name not in digest.failures_only,
+                    )
+                )
+    is_complete = not digest.failures_only
+    total = summary_of(merged(samples.values()), has_rate=is_complete)
     files = replace(_files(paths, digest.formats, digest.unreadable, digest.unreadable_count), fast=True)
     unfinished = sum(digest.unfinished.values())
     said = [
         "Read as a digest, which keeps no single invocation: nothing is told of environments over time, of idle "
         "lifetimes and of billing rules. --parquet FILE makes lab read them one by one.",
         *notes.kind_notes(total, of_files=True),
+        *notes.count_notes(digest, restores=sum(sum(counts.values()) for counts in digest.restores.values())),
     ]
     if unfinished:
         said.append(notes.unfinished_note(unfinished, total.invocations))
     said += notes.file_notes(files, total)
+    said += notes.unnamed_notes(digest.functions)
     return ColdStartReport(
         run_id="",
         scenario="",
@@ -150,11 +160,16 @@ def from_digest(
         read_at_ms=int(time.time() * 1000),
         bin_ms=None if bins is None else bins.width_ms,
         total=total,
-        functions=tuple(summary_of(sample, function=name) for name, sample in samples.items()),
+        functions=tuple(
+            summary_of(sample, function=name, has_rate=name not in digest.failures_only)
+            for name, sample in samples.items()
+        ),
         bins=()
         if bins is None
         else tuple(
-            summary_of(merged(of_bins[at] for of_bins in by_bin.values()), bin_start_ms=bins.start_ms(at))
+            summary_of(
+                merged(of_bins[at] for of_bins in by_bin.values()), bin_start_ms=bins.start_ms(at), has_rate=is_complete
+            )
             for at in range(bins.count)
         ),
         function_bins=tuple(function_bins),
@@ -167,6 +182,7 @@ def from_digest(
         first_ms=None if bins is None else bins.start_ms(0),
         last_ms=None if bins is None else bins.start_ms(bins.count),
         files=files,
+        failures_only=digest.failures_only,
         samples=samples,
     )
 
@@ -217,7 +233,15 @@ def _digest_groups(
             ]
             sample = merged(samples)
             if sample.invocations:
-                found.append(summary_of(sample, function=function, version=version, bin_start_ms=start_ms))
+                found.append(
+                    summary_of(
+                        sample,
+                        function=function,
+                        version=version,
+                        bin_start_ms=start_ms,
+                        has_rate=not {key.function for key in chosen} & set(digest.failures_only),
+                    )
+                )
     return tuple(found)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from serverless_lab.coldstarts.emulated import without_emulated
 from serverless_lab.coldstarts.formats import FORMATS, read_log
 from serverless_lab.coldstarts.formats_text import Unreadable, Where
 from serverless_lab.coldstarts.invocations import Invocations, build_invocations
@@ -76,7 +77,7 @@ def read_paths(paths: Sequence[Path | Literal["-"]], *, format: str | None = Non
                             events.append(item)
                 except OSError as error:
                     raise _cannot_read(name, error) from error
-    return FileReading(build_invocations(events), tuple(unreadable), formats)
+    return FileReading(without_emulated(build_invocations(events)), tuple(unreadable), formats)
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:

@@ -127,6 +127,8 @@ class SavedInvocations:
     repeated_reports: int = 0
     failures_only: tuple[str, ...] = ()
     without_status: int = 0
+    has_starts: bool = True
+    emulated: tuple[str, ...] = ()
 
     @classmethod
     def from_invocations(
@@ -139,7 +141,7 @@ class SavedInvocations:
     ) -> SavedInvocations:
         return cls(
             frame=to_frame(invocations.rows),
-            inits=invocations.inits,
+            inits=invocations.initialised,
             unfinished=invocations.unfinished,
             unreadable=dict(invocations.unreadable),
             ignored_init_durations=invocations.ignored_init_durations,
@@ -151,6 +153,8 @@ class SavedInvocations:
             repeated_reports=invocations.repeated_reports,
             failures_only=invocations.failures_only,
             without_status=invocations.without_status,
+            has_starts=invocations.has_starts,
+            emulated=invocations.emulated,
         )
 
 
@@ -173,6 +177,8 @@ def write_parquet(path: Path, saved: SavedInvocations) -> None:
         "repeated_reports": saved.repeated_reports,
         "failures_only": list(saved.failures_only),
         "without_status": saved.without_status,
+        "has_starts": saved.has_starts,
+        "emulated": list(saved.emulated),
     }
     table = pyarrow.Table.from_pandas(saved.frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA_KEY: json.dumps(beside).encode()})
@@ -214,6 +220,8 @@ def read_parquet(path: Path) -> SavedInvocations:
         repeated_reports=beside["repeated_reports"],
         failures_only=tuple(beside["failures_only"]),
         without_status=beside["without_status"],
+        has_starts=beside.get("has_starts", True),
+        emulated=tuple(beside.get("emulated", ())),
     )
 
 

@@ -15,6 +15,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -94,13 +95,15 @@ def parse_gate(text: str) -> Gate:
     """
     match = _GATE.fullmatch(text.strip())
     if match is None:
-        raise BadInput(f"`{text}` is no gate: write [FUNCTION:] QUANTITY > VALUE, such as `cold_rate > 5%`; {known()}")
+        raise BadInput(f"`{text}` is no gate: write [FUNCTION:] QUANTITY > VALUE, such as `cold_rate > 5%`\n{known()}")
     name = match["quantity"]
     quantity = _quantity(name)
     if quantity is None:
-        raise BadInput(f"`{text}`: there is no quantity `{name}`; {known()}")
+        near = get_close_matches(name, QUANTITIES, 1)
+        meant = f"; did you mean `{near[0]}`?" if near else ""
+        raise BadInput(f"`{text}`: there is no quantity `{name}`{meant}\n{known()}")
     if match["function"] is not None and not quantity.of_function:
-        raise BadInput(f"`{text}`: {name} is of everything together, not of a function; {known()}")
+        raise BadInput(f"`{text}`: {name} is of everything together, not of a function: write it without one")
     return Gate(
         text=" ".join(text.split()),
         function=match["function"],
@@ -122,11 +125,15 @@ def evaluate(report: ColdStartReport, gates: Iterable[Gate]) -> tuple[Verdict, .
 
 
 def known() -> str:
-    """The quantities in one sentence."""
-    return (
-        f"quantities: {', '.join(QUANTITIES)}; rates and p50, p90, p99 also end in _low or _high, the ends of their "
-        "95 % interval"
-    )
+    """The quantities, a line for each unit."""
+    plain = [quantity for quantity in QUANTITIES.values() if quantity.unit != MS]
+    lines = [
+        (words, ", ".join(quantity.name for quantity in plain if quantity.unit == unit))
+        for unit, words in ((SHARE, "%"), (COUNT, "counts"), (MB, "MB"))
+    ]
+    lines.append(("times", f"{', '.join(_TIMES)}, each with _p50, _p90, _p99 or _max: init_p90"))
+    lines.append(("ends", "a rate or a _p50, _p90, _p99 may end in _low or _high: an end of its 95 % interval"))
+    return "quantities:\n" + "\n".join(f"  {words:6}  {names}" for words, names in lines)
 
 
 def value_text(quantity: Quantity, value: float | None) -> str:
@@ -165,9 +172,7 @@ def _limit(text: str, number: str, unit: str, quantity: Quantity) -> float:
     factor = _UNITS[quantity.unit].get(unit)
     if factor is None:
         written = f"has the unit `{unit}`" if unit else "has no unit"
-        raise BadInput(
-            f"`{text}`: the value of {quantity.name} {written}; write it as {_EXAMPLES[quantity.unit]}; {known()}"
-        )
+        raise BadInput(f"`{text}`: the value of {quantity.name} {written}; write it as {_EXAMPLES[quantity.unit]}")
     # 5 * 0.01 is not 0.05, and 5 / 100 is.
     return float(number) / 100 if factor == 0.01 else float(number) * factor
 
@@ -226,19 +231,28 @@ def _verdict(report: ColdStartReport, gate: Gate, function: str | None, summary:
 
 # --- quantities ------------------------------------------------------------------------------------------------------
 
-_NOTHING = "no REPORT line was found"
+
+def _nothing(report: ColdStartReport) -> str:
+    """Why there is no invocation, as far as files tell."""
+    files = report.files
+    if files is None or not files.unreadable_files:
+        return "no REPORT line was found"
+    first = next(place for place in files.unreadable if place.line == 0)
+    return f"no REPORT line was found; {first.file}: {first.reason}"
 
 
 def _of_invocations(measure: Callable[[Summary], Measured]) -> Measure:
     """A log without a single invocation tells nothing of them: its zeros must not pass."""
-    return lambda report, summary: measure(summary) if summary.invocations else Measured(None, _NOTHING)
+    return lambda report, summary: measure(summary) if summary.invocations else Measured(None, _nothing(report))
 
 
-def _rate(rate_of: Callable[[ColdStartReport, Summary], Rate | None], missing: str) -> Measure:
+def _rate(rate_of: Callable[[ColdStartReport, Summary], Rate | None], missing: Missing, *, of_log: bool) -> Measure:
     def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        if of_log and not summary.invocations:
+            return Measured(None, _nothing(report))
         rate = rate_of(report, summary)
         if rate is None or rate.count is None or rate.rate is None:
-            return Measured(None, missing)
+            return Measured(None, missing(report, summary))
         return Measured(rate.rate, f"{rate.count:,} of {rate.n:,}")
 
     return measure
@@ -260,11 +274,19 @@ def _of_report(found_of: Callable[[ColdStartReport], int | float | None], missin
     return measure
 
 
-def _quantile(of: Callable[[ColdStartReport, Summary], Quantiles | None], name: str, missing: str) -> Measure:
+def _quantile(
+    of: Callable[[ColdStartReport, Summary], Quantiles | None], name: str, missing: Missing, *, of_log: bool
+) -> Measure:
     def measure(report: ColdStartReport, summary: Summary) -> Measured:
+        if of_log and not summary.invocations:
+            return Measured(None, _nothing(report))
         found = of(report, summary)
         value = None if found is None else getattr(found, name)
-        return Measured(None, missing) if found is None or value is None else Measured(value, f"of {found.n:,}")
+        return (
+            Measured(None, missing(report, summary))
+            if found is None or value is None
+            else Measured(value, f"of {found.n:,}")
+        )
 
     return measure
 
@@ -273,24 +295,59 @@ def _share(part_of: Callable[[Summary], int]) -> Callable[[ColdStartReport, Summ
     """The share of a kind of failure."""
     from serverless_lab.coldstarts.statistics import Rate
 
-    return lambda report, summary: Rate(part_of(summary) if report.tells_failures else None, summary.invocations)
+    def rate(report: ColdStartReport, summary: Summary) -> Rate:
+        told = report.tells_failures and not _has_failures_only(report, summary)
+        return Rate(part_of(summary) if told else None, summary.invocations)
+
+    return rate
+
+
+def _has_failures_only(report: ColdStartReport, summary: Summary) -> bool:
+    """Whether the log leaves out successful invocations: then failures are no share of anything."""
+    names = report.failures_only
+    return summary.function in names if summary.function is not None else bool(names)
 
 
 def _failures(count_of: Callable[[Summary], int]) -> Measure:
     def measure(report: ColdStartReport, summary: Summary) -> Measured:
-        if not summary.invocations or not report.tells_failures:
-            return Measured(None, _NO_STATUS)
-        return Measured(float(count_of(summary)))
+        if not summary.invocations:
+            return Measured(None, _nothing(report))
+        return Measured(float(count_of(summary))) if report.tells_failures else Measured(None, _NO_STATUS)
 
     return measure
 
 
-_NO_STATUS = (
-    "no REPORT line was found, or only rows of a query without a status; select @message too, or read the whole log"
-)
-_NO_KIND = "the log does not say which callers waited"
+Missing = Callable[["ColdStartReport", "Summary"], str]
+"""Why a quantity cannot be told."""
+
+
+def _always(words: str) -> Missing:
+    return lambda report, summary: words
+
+
+def _no_share(report: ColdStartReport, summary: Summary) -> str:
+    return _NO_STATUS if not report.tells_failures else _FAILURES_ONLY
+
+
+def _no_kind(report: ColdStartReport, summary: Summary) -> str:
+    return _FAILURES_ONLY if _has_failures_only(report, summary) else "the log does not say which callers waited"
+
+
+def _no_client(words: str) -> Missing:
+    return lambda report, summary: _NO_CLIENT if report.client is None else words
+
+
+_NO_STATUS = "the log does not say how invocations ended; of a query, select @message too, or read the whole log"
+_FAILURES_ONLY = "the log has failed invocations alone, as system log level WARN leaves them"
 _NO_CLIENT = "there is no client's side: it comes with a run of `lab load`"
 _NO_ROWS = "the log does not tell environments apart, or was too large to keep single invocations"
+_NO_STARTS = "no line says that an invocation began: REPORT lines alone do not show those without one"
+
+
+def _with_init(summary: Summary) -> int | None:
+    """None where no kind is known: a query that did not select the init has lines without one."""
+    is_silent = summary.with_init == 0 and summary.kinds.get("unknown", 0) == summary.invocations
+    return None if is_silent else summary.with_init
 
 
 def _memory_share(summary: Summary) -> float | None:
@@ -299,31 +356,31 @@ def _memory_share(summary: Summary) -> float | None:
     return summary.max_memory_used_mb / summary.memory_size_mb[0]
 
 
-_RATES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Rate | None], str, bool]] = {
+_RATES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Rate | None], Missing, bool]] = {
     "cold_rate": (
         "invocations whose caller waited for an init or a restore, of those whose kind is known",
         lambda report, summary: summary.cold_starts,
-        _NO_KIND,
+        _no_kind,
         True,
     ),
-    "timeout_rate": ("invocations that timed out", _share(lambda summary: summary.timeouts), _NO_STATUS, True),
-    "error_rate": ("invocations that crashed", _share(lambda summary: summary.errors), _NO_STATUS, True),
+    "timeout_rate": ("invocations that timed out", _share(lambda summary: summary.timeouts), _no_share, True),
+    "error_rate": ("invocations that crashed", _share(lambda summary: summary.errors), _no_share, True),
     "unfinished_rate": (
         "invocations without a REPORT, of those that began",
-        lambda report, summary: report.unfinished_rate,
-        "no invocation began",
+        lambda report, summary: report.unfinished_rate if report.tells_unfinished else None,
+        _always(_NO_STARTS),
         False,
     ),
     "client_failure_rate": (
         "requests that failed, of those sent",
         lambda report, summary: None if report.client is None else _client_rate(report),
-        _NO_CLIENT,
+        _no_client("no request was sent"),
         False,
     ),
     "client_cold_rate": (
         "requests whose invocation waited, of the joined ones",
         lambda report, summary: None if report.client is None else report.client.cold_starts,
-        _NO_CLIENT,
+        _no_client("no request is known to have waited or not: none is joined with a REPORT line that tells"),
         False,
     ),
 }
@@ -335,20 +392,30 @@ def _client_rate(report: ColdStartReport) -> Rate | None:
     return None if report.client is None else Rate(report.client.failures, report.client.sent)
 
 
-_TIMES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Quantiles | None], str, bool]] = {
-    "init": ("Init Duration of cold starts", lambda report, summary: summary.init_ms, "no cold start has one", True),
-    "restore": ("Restore Duration", lambda report, summary: summary.restore_ms, "no invocation has one", True),
-    "duration": ("Duration", lambda report, summary: summary.duration_ms, _NOTHING, True),
+_TIMES: dict[str, tuple[str, Callable[[ColdStartReport, Summary], Quantiles | None], Missing, bool]] = {
+    "init": (
+        "Init Duration of cold starts",
+        lambda report, summary: summary.init_ms,
+        _always("no cold start has one"),
+        True,
+    ),
+    "restore": (
+        "Restore Duration",
+        lambda report, summary: summary.restore_ms,
+        _always("no invocation has one"),
+        True,
+    ),
+    "duration": ("Duration", lambda report, summary: summary.duration_ms, _always("no invocation has one"), True),
     "init_plus_first": (
         "init and the first Duration after it",
         lambda report, summary: summary.init_plus_first_duration_ms,
-        "no caller is known to have waited for an init of known length",
+        _always("no caller is known to have waited for an init of known length"),
         True,
     ),
     "latency": (
         "the client's latency",
         lambda report, summary: None if report.client is None else report.client.latency_ms,
-        _NO_CLIENT,
+        _no_client("no request was answered"),
         False,
     ),
 }
@@ -358,16 +425,21 @@ _COUNTS: dict[str, tuple[str, str, Measure, bool]] = {
     "cold_starts": (
         "invocations whose caller waited",
         COUNT,
-        _count(lambda summary: summary.cold_starts.count, _NO_KIND),
+        _count(lambda summary: summary.cold_starts.count, "the log does not say which callers waited"),
         True,
     ),
     "environments": (
         "environments initialised",
         COUNT,
-        _count(lambda summary: summary.environments, "the log does not tell environments apart"),
+        _count(lambda summary: summary.environments, "the log does not tell which environments were initialised"),
         True,
     ),
-    "with_init": ("REPORT lines with an init", COUNT, _count(lambda summary: summary.with_init), True),
+    "with_init": (
+        "REPORT lines with an init",
+        COUNT,
+        _count(_with_init, "nothing in the log says of any invocation whether there was an init"),
+        True,
+    ),
     "unknown": ("invocations of unknown kind", COUNT, _count(lambda summary: summary.kinds.get("unknown", 0)), True),
     "timeouts": ("invocations that timed out", COUNT, _failures(lambda summary: summary.timeouts), True),
     "errors": ("invocations that crashed", COUNT, _failures(lambda summary: summary.errors), True),
@@ -390,7 +462,12 @@ _COUNTS: dict[str, tuple[str, str, Measure, bool]] = {
         _of_report(lambda report: None if report.environments is None else report.environments.busy_max, _NO_ROWS),
         False,
     ),
-    "unfinished": ("invocations without a REPORT", COUNT, _of_report(lambda report: report.unfinished, ""), False),
+    "unfinished": (
+        "invocations without a REPORT",
+        COUNT,
+        _of_report(lambda report: report.unfinished if report.tells_unfinished else None, _NO_STARTS),
+        False,
+    ),
     "unreadable": ("places that could not be read", COUNT, _of_report(lambda report: report.unreadable, ""), False),
     "client_failures": (
         "requests that failed",
@@ -403,7 +480,7 @@ _COUNTS: dict[str, tuple[str, str, Measure, bool]] = {
 
 def _quantities() -> dict[str, Quantity]:
     found = [
-        Quantity(name, SHARE, meaning, _rate(of, missing), of_function)
+        Quantity(name, SHARE, meaning, _rate(of, missing, of_log=of_function), of_function)
         for name, (meaning, of, missing, of_function) in _RATES.items()
     ]
     found += [
@@ -411,7 +488,9 @@ def _quantities() -> dict[str, Quantity]:
         for name, (meaning, unit, measure, of_function) in _COUNTS.items()
     ]
     found += [
-        Quantity(f"{name}_{point}", MS, f"{meaning}, {point}", _quantile(of, point, missing), of_function)
+        Quantity(
+            f"{name}_{point}", MS, f"{meaning}, {point}", _quantile(of, point, missing, of_log=of_function), of_function
+        )
         for name, (meaning, of, missing, of_function) in _TIMES.items()
         for point in ("p50", "p90", "p99", "max")
     ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from serverless_lab.coldstarts.client import ClientSummary
 from serverless_lab.coldstarts.invocations import (
     COLD,
     FIRST_IN_STREAM,
     FROM_WRAPPER,
+    NOBODY_WAITED_GAP_MS,
     NOTHING,
+    REPORT_FIELD,
     UNKNOWN,
     WARM,
     WRAPPER_IN_DURATION,
@@ -64,7 +66,9 @@ def notes_of(
                 "invocations at most."
             )
     else:
+        notes.extend(_early_init_notes(saved))
         notes.extend(file_notes(files, total))
+        notes.extend(unnamed_notes(set(saved.frame["function"])))
     if saved.missing_groups:
         names = [function_name(group) for group in saved.missing_groups]
         short = short_names([*names, *saved.frame["function"].unique()], str(manifest.get("stack_name") or ""))
@@ -131,31 +135,93 @@ def _log_notes(saved: SavedInvocations) -> list[str]:
             f"{many(cold_without_init, 'cold start')} told by the first invocation of a log stream: "
             "this target prints no Init Duration, so how long they took is not known here."
         )
-    if saved.restores:
-        notes.append(
-            f"{many(len(saved.restores), 'environment')} restored from a SnapStart snapshot, beside those initialised."
-        )
-    if saved.ignored_init_durations:
-        notes.append(
-            f"{many(saved.ignored_init_durations, 'Init Duration')} of a runtime interface emulator ignored: "
-            "what it prints is not the init."
-        )
+    notes += count_notes(saved, restores=len(saved.restores))
     if saved.without_status:
         notes.append(
             f"{many(saved.without_status, 'row')} of a query that selected no status: whether they failed is not told."
         )
-    if saved.failures_only:
+    if saved.emulated:
         notes.append(
-            f"The log of {', '.join(saved.failures_only)} has failed invocations alone, as system log level WARN "
-            "leaves them: no rate of such a function means anything."
-        )
-    if saved.dropped_log_events:
-        notes.append(f"Lambda says that it could not write {many(saved.dropped_log_events, 'log event')}.")
-    if saved.repeated_reports:
-        notes.append(
-            f"{many(saved.repeated_reports, 'REPORT line')} stand twice: the input overlaps, and they count twice."
+            f"The log of {', '.join(map(_name, saved.emulated))} looks like an emulator's: no init anywhere, and Max "
+            "Memory Used always the memory size (LocalStack) or whole milliseconds (MiniStack). Such a log does not "
+            "tell cold starts. If it is AWS's, a longer stretch of it, with one init in it, does."
         )
     return notes
+
+
+class Counted(Protocol):
+    """What is counted beside the invocations, whoever reads the log."""
+
+    @property
+    def ignored_init_durations(self) -> int: ...
+    @property
+    def dropped_log_events(self) -> int: ...
+    @property
+    def repeated_reports(self) -> int: ...
+    @property
+    def failures_only(self) -> tuple[str, ...]: ...
+
+
+def count_notes(counted: Counted, *, restores: int) -> list[str]:
+    """What was found in a log beside its invocations."""
+    notes = []
+    if restores:
+        notes.append(f"{many(restores, 'environment')} restored from a SnapStart snapshot, beside those initialised.")
+    if counted.ignored_init_durations:
+        notes.append(
+            f"{many(counted.ignored_init_durations, 'Init Duration')} of a runtime interface emulator ignored: "
+            "what it prints is not the init."
+        )
+    if counted.failures_only:
+        notes.append(
+            f"The log of {', '.join(map(_name, counted.failures_only))} has failed invocations alone, as system log "
+            "level WARN leaves them: no rate of such a function means anything."
+        )
+    if counted.dropped_log_events:
+        notes.append(f"Lambda says that it could not write {many(counted.dropped_log_events, 'log event')}.")
+    if counted.repeated_reports:
+        stand = "stands" if counted.repeated_reports == 1 else "stand"
+        notes.append(
+            f"{many(counted.repeated_reports, 'REPORT line')} {stand} twice: the input overlaps, and what is in it "
+            "twice counts twice."
+        )
+    return notes
+
+
+def unnamed_notes(functions: Collection[str]) -> list[str]:
+    """How to name what the files do not."""
+    if "" not in functions:
+        return []
+    return ["Not every file says whose log it is: --function NAME names the function of those that do not."]
+
+
+def _early_init_notes(saved: SavedInvocations) -> list[str]:
+    """Inits that a log which goes back far enough does not have: they were earlier, so nobody waited for them."""
+    frame = saved.frame
+    inits = {init.function for init in saved.inits or () if init.timestamp is not None}
+    began = began_ms(frame)
+    lone = (
+        (frame["kind"] == COLD)
+        & (frame["kind_source"] == REPORT_FIELD)
+        & frame["environment_id"].notna()
+        & frame["function"].isin(inits)
+    ).to_numpy(dtype=bool, na_value=False)
+    if not lone.any():
+        return []
+    first = began.groupby(frame["function"]).transform("min")
+    init_ms = frame["init_duration_ms"]
+    early = int((began - init_ms - NOBODY_WAITED_GAP_MS > first)[lone].fillna(False).sum())
+    if not early:
+        return []
+    return [
+        f"{many(early, 'cold start')} known by an Init Duration alone: its INIT_START is not in the log, which "
+        "goes back further than that init took. It was earlier, so most likely nobody waited: provisioned concurrency, "
+        "or Lambda ahead of traffic. A longer stretch of the log tells."
+    ]
+
+
+def _name(function: str) -> str:
+    return function or "a function without a name"
 
 
 def _recycled_notes(manifest: Mapping[str, Any], saved: SavedInvocations) -> list[str]:

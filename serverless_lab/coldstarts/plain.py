@@ -50,10 +50,12 @@ def report_json(report: ColdStartReport, judgement: Judgement | None = None) -> 
         "billing": None if report.billing is None else _billing_json(report.billing),
         "client": None if report.client is None else _client_json(report.client),
         "unfinished_invocations": report.unfinished,
-        "unfinished_rate": report.unfinished_rate.rate,
+        "unfinished_rate": report.unfinished_rate.rate if report.tells_unfinished else None,
         "unreadable_lines": report.unreadable,
         "unreadable_share_max": report.unreadable_share_max,
         "tells_failures": report.tells_failures,
+        "tells_unfinished": report.tells_unfinished,
+        "failures_only": list(report.failures_only),
         "notes": list(report.notes),
         **(judgement or Judgement()).to_json(),
     }

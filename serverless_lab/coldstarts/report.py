@@ -76,8 +76,9 @@ class ColdStartReport:
     `function_bins` by name and time, `groups` by what `by` names. `samples` has every function's measured values.
     `first_ms` and `last_ms` are when the first and the last invocation began. `environments`, `idle` and `billing` are
     None where the log does not tell, or where the single invocations were not kept. `notes` are sentences about what
-    was not counted and why. `tells_failures` is False where a status could not have been seen of every invocation.
-    `saved` has the single invocations; None where they were not kept.
+    was not counted and why. `tells_failures` is False where a status could not have been seen of every invocation,
+    `tells_unfinished` where no line says that an invocation began. `failures_only` are functions whose log leaves out
+    what succeeded. `saved` has the single invocations; None where they were not kept.
     """
 
     run_id: str
@@ -108,6 +109,8 @@ class ColdStartReport:
     billing: Billing | None = None
     files: FilesRead | None = None
     tells_failures: bool = True
+    tells_unfinished: bool = True
+    failures_only: tuple[str, ...] = ()
     samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
     saved: SavedInvocations | None = field(default=None, compare=False, repr=False)
 
@@ -225,6 +228,8 @@ def make_report(
         billing=billing_of(patterns_of(frame)),
         files=files,
         tells_failures=saved.without_status == 0 and manifest.get("target") not in WITHOUT_STATUS,
+        tells_unfinished=saved.has_starts,
+        failures_only=saved.failures_only,
         samples=samples,
         saved=saved,
     )

@@ -201,7 +201,8 @@ def _assumptions(stack: Stack, standing: Sequence[Standing], prices: Prices, hig
         )
         if _has(stack, prefix)
     ]
-    functions = f"all {len(stack.functions)} functions" if len(stack.functions) != 1 else "the function"
+    count = len(stack.functions)
+    functions = {1: "the function", 2: "both functions"}.get(count, f"all {count} functions")
     each = ", ".join([*called, f"{LOG_BYTES_MAX:,} bytes of logs"])
     yield (
         f"at most: {functions} once a request, until the timeout, with inits of {quotas.INIT_TIMEOUT_MS // 1000} s; "

@@ -43,9 +43,9 @@ def headline(report: ColdStartReport) -> str:
     total = report.total
     if total.cold_starts.count is None:
         logs = "this target's logs" if report.files is None else "these logs"
-        return f"{total.invocations:,} invocations; cold starts cannot be told from {logs}"
-    environments = "" if total.environments is None else f"; {total.environments:,} environments initialised"
-    return f"{total.invocations:,} invocations, cold starts {rate_text(total.cold_starts)}{environments}"
+        return f"{many(total.invocations, 'invocation')}; cold starts cannot be told from {logs}"
+    environments = "" if total.environments is None else f"; {many(total.environments, 'environment')} initialised"
+    return f"{many(total.invocations, 'invocation')}, cold starts {rate_text(total.cold_starts)}{environments}"
 
 
 def context(report: ColdStartReport) -> str:
@@ -140,7 +140,7 @@ def bin_cells(report: ColdStartReport) -> Cells:
 
 def client_lines(client: ClientSummary) -> list[str]:
     """How many requests, and what became of them."""
-    words = [f"{client.requests:,} requests", f"{client.failures:,} failed"]
+    words = [many(client.requests, "request"), f"{client.failures:,} failed"]
     if client.not_sent:
         words.append(f"{client.not_sent:,} never sent")
     lines = [", ".join(words)]
@@ -174,7 +174,7 @@ def about_environments(report: ColdStartReport) -> list[tuple[str, str]]:
             words += (
                 f"; seen for {words_of_ms(found.lifetime_ms.p50)} (p50), {words_of_ms(found.lifetime_ms.max)} (max)"
             )
-        lines.append(("Environments", words + f"; {found.served.p50:,.0f} invocations each (p50)"))
+        lines.append(("Environments", words + f"; {many(round(found.served.p50 or 0), 'invocation')} each (p50)"))
     if report.idle is not None:
         lines.append(("Idle lifetime", idle_sentence(report.idle)))
     if report.billing is not None:

@@ -187,13 +187,28 @@ def test_what_cannot_be_told_is_an_error_for_those_who_read_files_too(lab: Lab, 
     assert "UNTOLD" in summary.read_text()
 
 
-@pytest.mark.parametrize("gate", ["coldrate > 5%", "cold_rate > 5", "cold_rate", "init_p90 > 800"])
-def test_a_gate_that_cannot_be_meant_is_a_usage_error_that_names_the_quantities(
-    lab: Lab, logs: Path, gate: str
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("coldrate > 5%", "did you mean `cold_rate`?"),
+        ("cold_rate", "quantities:"),
+        ("cold_rate > 5", "write it as 5%"),
+        ("init_p90 > 800", "write it as 800ms"),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_is_a_usage_error_that_says_what_could_be(
+    lab: Lab, logs: Path, gate: str, said: str
 ) -> None:
     answer = lab.refused("coldstarts", "report", "logs", "--fail-if", gate, code=2)
     assert gate.split()[0] in answer.error
-    assert "quantities: cold_rate, timeout_rate" in answer.error
+    assert said in answer.error
+
+
+def test_a_gate_that_fails_is_said_beside_one_that_cannot_be_told(lab: Lab, logs: Path) -> None:
+    words = ["--fail-if", "latency_p99 > 1s", "--fail-if", "invocations > 0"]
+    answer = lab.refused("coldstarts", "report", "logs", *words)
+    assert "failed: invocations is" in answer.error
+    assert "latency_p99 cannot be told" in answer.error
 
 
 @pytest.mark.parametrize(

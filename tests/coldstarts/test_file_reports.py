@@ -186,6 +186,30 @@ def test_a_function_whose_log_leaves_invocations_out_has_no_rate(tmp_path):
     assert any("no rate" in note for note in found.notes)
 
 
+def test_an_init_that_the_log_goes_back_too_far_for_is_pointed_at(tmp_path):
+    """The log begins after provisioned concurrency was allocated: its first REPORT lines look like cold starts."""
+    provisioned = Environment("orders", T0 + 60_000, version="7").invoke(1, init_duration_ms=880.0)
+    found = report_files([write_logs(tmp_path / "a", [Environment("orders").cold(2), provisioned])])
+    assert found.total.kinds == {"cold": 2}
+    assert [note for note in found.notes if note.startswith("1 cold start known by an Init Duration alone")]
+    at_once = Environment("orders", T0 + 900, version="7").invoke(1, init_duration_ms=880.0)
+    found = report_files([write_logs(tmp_path / "b", [Environment("orders").cold(2), at_once])])
+    assert not [note for note in found.notes if "Init Duration alone" in note], "its INIT_START may be before the log"
+
+
+def test_files_that_do_not_say_whose_log_they_are_are_told_how_to_be_named(tmp_path):
+    lines = [event.message for event in Environment().cold(1).events]
+    (tmp_path / "log.txt").write_text("".join(lines))
+    assert any("--function NAME" in note for note in report_files([tmp_path / "log.txt"]).notes)
+    assert not any("--function" in note for note in report_files([tmp_path / "log.txt"], function="orders").notes)
+
+
+def test_one_is_not_called_several(tmp_path):
+    shown = render_report(report_files([write_logs(tmp_path, [Environment().cold(1)])]))
+    assert shown.startswith("1 invocation, cold starts 1 of 1")
+    assert "1 environment initialised" in shown and "1 invocation each" in " ".join(shown.split())
+
+
 # --- large inputs ----------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +255,17 @@ def test_a_digest_says_what_it_does_not_tell_and_gates_on_that_do_not_pass(large
     assert evaluate(digest, [parse_gate("alive_max > 100")])[0].outcome == "untold"
     assert markdown_text(digest).startswith("## Cold starts: 12 invocations")
     assert "12 invocations" in render_report(digest)
+
+
+def test_a_digest_says_what_else_it_found(tmp_path, monkeypatch):
+    """Events that stand twice, a function whose successes are left out: as the single invocations do."""
+    monkeypatch.setattr(file_reports, "LARGE_BYTES", 0)
+    environment = Environment("orders").cold(1).wait(5).invoke(2)
+    environment.events += environment.events
+    (tmp_path / "export").mkdir()
+    found = report_files([write_export(tmp_path / "export", [environment])])
+    assert found.files is not None and found.files.fast
+    assert any(note.startswith("2 REPORT lines stand twice") for note in found.notes)
 
 
 def test_what_needs_single_invocations_makes_them_be_read_one_by_one(large):

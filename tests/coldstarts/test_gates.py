@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +168,42 @@ def test_a_target_whose_reports_have_no_status_passes_no_gate_on_failures():
     assert {row[0]: row[-1] for row in counts.rows} == {"Mail": "–", "Orders": "1 timed out"}
 
 
+def test_report_lines_alone_pass_no_gate_on_what_they_cannot_show(tmp_path):
+    """Neither invocations without a REPORT nor environments are in the rows of a query for REPORT."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"@timestamp,@requestId,@duration,@initDuration\n2026-11-24 16:00:00.000,{request_id(1)},3.01,\n")
+    found = report_files([rows], function="orders")
+    assert outcomes(found, "unfinished > 0", "unfinished_rate > 0%", "environments > 9") == [UNTOLD] * 3
+    assert outcomes(found, "with_init > 0", "cold_rate > 0%") == [PASSED, PASSED]
+    rows.write_text(f"@timestamp,@requestId,@duration\n2026-11-24 16:00:00.000,{request_id(1)},3.01\n")
+    assert outcomes(report_files([rows]), "with_init > 0", "cold_rate > 0%") == [UNTOLD, UNTOLD]
+
+
+def test_a_log_without_its_successes_passes_and_fails_no_gate_on_shares(tmp_path):
+    """All that is left of a function at system log level WARN has failed: 100 % of that is not its error rate."""
+    record = {"requestId": request_id(1), "status": "timeout", "metrics": {"durationMs": 3000.0}}
+    event = {"time": "2025-11-24T16:00:00.000Z", "type": "platform.report", "record": record}
+    (tmp_path / "warn.log").write_text(json.dumps(event) + "\n")
+    found = report_files([tmp_path / "warn.log"], function="orders")
+    texts = "timeout_rate > 50%", "orders: timeout_rate > 50%", "error_rate > 0%", "cold_rate > 0%"
+    verdicts = evaluate(found, [parse_gate(text) for text in texts])
+    assert {(verdict.outcome, "WARN" in verdict.sentence) for verdict in verdicts} == {(UNTOLD, True)}
+    assert outcomes(found, "timeouts > 0") == [FAILED]
+
+
+def test_a_file_that_is_no_log_is_named_by_the_gate_it_passes_not(tmp_path):
+    (tmp_path / "junk.log").write_text("hello\n")
+    sentence = evaluate(report_files([tmp_path / "junk.log"]), [parse_gate("cold_rate > 5%")])[0].sentence
+    assert "no REPORT line was found" in sentence and "junk.log: no log" in sentence
+
+
+def test_a_run_whose_requests_were_not_joined_is_told_apart_from_files():
+    """There is a client's side: what is missing is the kind of its invocations."""
+    silent = made(Environment(ORDERS).invoke(1), reports_init_duration=False, one_stream_per_environment=False)
+    sentence = evaluate(silent, [parse_gate("client_cold_rate > 5%")])[0].sentence
+    assert "joined" in sentence and "no client" not in sentence
+
+
 def test_unfinished_invocations_can_be_gated():
     open_one = Environment(ORDERS).cold(1).write(render_start(request_id(2), "$LATEST"))
     assert outcomes(made(open_one), "unfinished > 0", "unfinished_rate > 40%") == [FAILED, FAILED]
@@ -196,12 +234,27 @@ def test_unfinished_invocations_can_be_gated():
         ("Orders: unreadable > 5", "not of a function"),
     ],
 )
-def test_what_is_no_gate_is_refused_with_the_list_of_quantities(text, said):
+def test_what_is_no_gate_is_refused_with_what_could_stand_there(text, said):
     with pytest.raises(BadInput) as caught:
         parse_gate(text)
     assert said in caught.value.message
-    for name in ("cold_rate", "init_p90", "timeouts", "_low"):
+
+
+@pytest.mark.parametrize("text", ["coldrate > 5%", "cold_rate"])
+def test_where_the_quantity_is_wrong_all_are_listed_in_lines_that_can_be_read(text):
+    with pytest.raises(BadInput) as caught:
+        parse_gate(text)
+    for name in ("cold_rate", "init_p90", "timeouts", "max_memory", "latency", "_low"):
         assert name in caught.value.message
+    assert max(map(len, caught.value.message.splitlines())) < 160
+
+
+def test_a_misspelt_quantity_is_answered_with_the_one_that_was_meant():
+    with pytest.raises(BadInput, match="did you mean `cold_rate`"):
+        parse_gate("coldrate > 5%")
+    with pytest.raises(BadInput) as caught:
+        parse_gate("cold_rate > 5")
+    assert "quantities" not in caught.value.message, "the quantity is right, its unit is missing"
 
 
 @given(st.text(max_size=30))

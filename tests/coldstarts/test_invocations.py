@@ -296,6 +296,55 @@ def test_reports_that_stand_twice_are_counted_as_such():
     assert build_invocations(events).repeated_reports == 0
 
 
+def test_files_that_overlap_change_no_kind():
+    """START and INIT_START stand twice, too: they must not use up one another's init."""
+    provisioned = Environment(version="7").init_start().wait(900).init_report(880.0).wait(60_000)
+    provisioned.invoke(1, init_duration_ms=880.0).wait(5).invoke(2)
+    crashed = Environment(now=T0 + 5).cold(3, status="timeout").wait(5).invoke(4)
+    events = [*provisioned.events, *crashed.events]
+    once = build_invocations(events)
+    twice = build_invocations([*events, *events])
+    neighbours = build_invocations([event for event in events for _ in (1, 2)])
+    assert [row.kind for row in once.rows] == ["cold", "init-repeated", "provisioned", "warm"]
+    for result in (twice, neighbours):
+        assert list(result.rows) == [row for row in once.rows for _ in (1, 2)]
+        assert (result.environments_initialised, len(result.unfinished)) == (2, 0)
+
+
+def test_a_line_about_a_failure_that_stands_twice_is_the_status_of_both_reports():
+    environment = Environment().cold(1)
+    environment.write(f"2025-11-24T16:00:03.000Z {request_id(1)} Task timed out after 3.00 seconds\n\n")
+    result = build_invocations([*environment.events, *environment.events])
+    assert [row.status for row in result.rows] == ["timeout", "timeout"]
+
+
+def test_a_start_that_stands_behind_its_report_in_one_millisecond_began_it_all_the_same():
+    """An export promises no order, and an invocation may take less than a millisecond."""
+    environment = Environment().cold(1).wait(5)
+    first = len(environment.events)
+    environment.invoke(2, 0.4)
+    start, end, report = environment.events[first:]
+    result = build_invocations([*environment.events[:first], report, start, end])
+    assert result.unfinished == ()
+    assert [(row.kind, row.start_timestamp) for row in result.rows[1:]] == [("warm", start.timestamp_ms)]
+
+
+def test_an_init_report_between_start_and_report_is_about_that_invocation():
+    """The next one has nothing to do with it."""
+    environment = Environment().init_start().wait(10_000).init_report(9999.56, "init", "timeout").wait(10)
+    environment.write(render_start(request_id(1), "$LATEST")).wait(4_800).init_report(4800.0, "invoke", "timeout")
+    environment.write(render(ReportLine(request_id(1), 5545.81, 5546, 256, 80))).wait(5).invoke(2)
+    assert kinds(environment) == [("init-repeated", "init-report"), ("warm", "report-field")]
+
+
+def test_report_lines_alone_do_not_show_which_environments_were_initialised():
+    """A query for REPORT has no INIT_START, whether there were any or not: none is not 0."""
+    events = Environment().invoke(1).wait(5).invoke(2).events
+    assert build_invocations(events).environments_initialised == 0
+    reports = [event for event in events if event.message.startswith("REPORT")]
+    assert build_invocations(reports).environments_initialised is None
+
+
 def test_the_function_is_named_by_the_json_events_where_the_group_is_not_known():
     stream = "2026/11/24/[1]" + "a" * 32
     arn = "arn:aws:lambda:eu-central-1:123456789012:function:orders"
