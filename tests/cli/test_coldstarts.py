@@ -201,14 +201,14 @@ def test_a_gate_that_cannot_be_meant_is_a_usage_error_that_says_what_could_be(
 ) -> None:
     answer = lab.refused("coldstarts", "report", "logs", "--fail-if", gate, code=2)
     assert gate.split()[0] in answer.error
-    assert said in answer.error
+    assert said in answer.err
 
 
 def test_a_gate_that_fails_is_said_beside_one_that_cannot_be_told(lab: Lab, logs: Path) -> None:
     words = ["--fail-if", "latency_p99 > 1s", "--fail-if", "invocations > 0"]
     answer = lab.refused("coldstarts", "report", "logs", *words)
-    assert "failed: invocations is" in answer.error
-    assert "latency_p99 cannot be told" in answer.error
+    assert "failed: invocations is" in answer.err
+    assert "latency_p99 cannot be told" in answer.err
 
 
 @pytest.mark.parametrize(
