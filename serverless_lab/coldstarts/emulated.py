@@ -9,8 +9,8 @@ nothing of cold starts, and taking it for a warm invocation would make a rate of
 * MiniStack prints whole milliseconds, and begins a log stream for every invocation (measured on 1.5). AWS prints two
   decimals, and a stream for each environment.
 
-Neither prints INIT_START or a Status. Where a log is AWS's all the same, a longer stretch of it, with one init in it,
-tells. Pure.
+Neither prints INIT_START or a Status; both give START and REPORT of an invocation the time at which they store them.
+Where a log is AWS's all the same, a longer stretch of it, with one init in it, tells. Pure.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _doubted(row: InvocationRow) -> InvocationRow:
 
 
 def _is_emulated(rows: list[InvocationRow]) -> bool:
-    if len(rows) < LINES_MIN or not all(_says_nothing(row) for row in rows):
+    if len(rows) < LINES_MIN or not all(_says_nothing(row) and not _took_time(row) for row in rows):
         return False
     has_full_memory = all(
         row.memory_size_mb is not None and row.max_memory_used_mb == row.memory_size_mb for row in rows
@@ -62,6 +62,11 @@ def _is_emulated(rows: list[InvocationRow]) -> bool:
 
 def _says_nothing(row: InvocationRow) -> bool:
     return (row.kind, row.kind_source, row.status, row.initialization_type) == (WARM, REPORT_FIELD, None, None)
+
+
+def _took_time(row: InvocationRow) -> bool:
+    """Whether its START is earlier than its REPORT."""
+    return row.start_timestamp is not None and row.timestamp is not None and row.start_timestamp < row.timestamp
 
 
 def _has_own_streams(rows: Iterable[InvocationRow]) -> bool:

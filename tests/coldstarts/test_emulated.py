@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from serverless_lab.coldstarts.file_reports import report_files
@@ -10,12 +12,21 @@ from tests.coldstarts.story import T0, Environment
 from tests.coldstarts.story_files import write_logs
 
 
+def stored(environment: Environment) -> Environment:
+    """Its lines with the time at which they were stored: the same for START and REPORT."""
+    times = [event.timestamp_ms for event in environment.events]
+    environment.events = [
+        replace(event, timestamp_ms=times[at - at % 3 + 2]) for at, event in enumerate(environment.events)
+    ]
+    return environment
+
+
 def localstack(function: str = "orders") -> list[Environment]:
     """Two environments, and the memory size for Max Memory Used in every line."""
     first = Environment(function)
     for number in range(3):
         first.invoke(number, 20.35, max_memory_used_mb=256).wait(5)
-    return [first, Environment(function, T0 + 7).invoke(9, 3.01, max_memory_used_mb=256)]
+    return [stored(first), stored(Environment(function, T0 + 7).invoke(9, 3.01, max_memory_used_mb=256))]
 
 
 def test_a_log_of_localstack_is_not_one_of_warm_invocations(tmp_path):
@@ -34,7 +45,7 @@ def test_a_log_of_localstack_is_not_one_of_warm_invocations(tmp_path):
 
 def test_a_log_of_ministack_is_not_one_of_warm_invocations(tmp_path):
     """Whole milliseconds, and a log stream of its own for every invocation."""
-    streams = [Environment("orders", T0 + 10 * n).invoke(n, 42.0 + n) for n in range(3)]
+    streams = [stored(Environment("orders", T0 + 10 * n).invoke(n, 42.0 + n)) for n in range(3)]
     found = report_files([write_logs(tmp_path, streams)])
     assert found.total.kinds == {"unknown": 3}
     assert found.total.max_memory_used_mb == 80, "that it measures"
@@ -46,9 +57,10 @@ def test_a_log_of_ministack_is_not_one_of_warm_invocations(tmp_path):
         Environment("orders", T0 + 9).cold(20, max_memory_used_mb=256),
         Environment("orders", T0 + 9).init_start(),
         Environment("orders", T0 + 9).invoke(20, max_memory_used_mb=255),
-        Environment("orders", T0 + 9).invoke(20, max_memory_used_mb=256, status="timeout"),
+        stored(Environment("orders", T0 + 9).invoke(20, max_memory_used_mb=256, status="timeout")),
+        Environment("orders", T0 + 9).invoke(20, max_memory_used_mb=256),
     ],
-    ids=["an init", "an environment that began", "memory that is left", "a status"],
+    ids=["an init", "an environment that began", "memory that is left", "a status", "time from START to REPORT"],
 )
 def test_one_sign_of_lambda_itself_is_enough(tmp_path, sign):
     """A function may use all of its memory on AWS, too."""
@@ -59,7 +71,7 @@ def test_one_sign_of_lambda_itself_is_enough(tmp_path, sign):
 
 def test_two_lines_are_no_sign_yet(tmp_path):
     environment = Environment().invoke(1, 20.35, max_memory_used_mb=256).wait(5).invoke(2, max_memory_used_mb=256)
-    assert report_files([write_logs(tmp_path, [environment])]).total.kinds == {"warm": 2}
+    assert report_files([write_logs(tmp_path, [stored(environment)])]).total.kinds == {"warm": 2}
 
 
 def test_the_log_of_another_function_beside_it_is_read_as_ever(tmp_path):
