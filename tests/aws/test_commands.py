@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -26,6 +27,26 @@ def test_an_account_is_changed_only_when_that_was_agreed_to(
     assert "hint: add --yes" in err
     assert forwarder.names() == ["sts.GetCallerIdentity"], "asking who one is changes nothing"
     assert not (tmp_path / "work" / ".lab" / "deployment.json").exists()
+
+
+def test_a_comparison_shows_the_bill_of_all_its_runs_before_it_asks(command: Command, forwarder: Forwarder) -> None:
+    """It deploys, sends and deletes again and again: that is the command to be asked about."""
+    Path("variants.yaml").write_text("variants: [{name: hello}, {name: moin, parameters: {Greeting: moin}}]\n")
+    words = ["--scenario", "smooth", "--variants", "variants.yaml", "--template", HELLO, "--repeat", "2"]
+    where = ["--target", "aws", "--region", REGION]
+    code, out, err = command("compare", *words, *where)
+    assert (code, out) == (1, "")
+    asked = next(line for line in err.splitlines() if line.startswith("AWS account"))
+    assert (
+        f"000000000000, region {REGION}, profile default: deploy and delete stack lab-compare-smooth 4 times" in asked
+    )
+    assert re.search(r"estimated bill: \$\d.* to \$\d.* \(list prices of eu-west-1", err)
+    assert "hint: add --yes" in err
+    code, out, err = command("compare", *words, *where, "--max-cost", "0.0001", "--yes")
+    assert code == 1
+    assert "4 runs may cost up to" in err
+    assert "nothing was deployed" in err
+    assert set(forwarder.names()) == {"sts.GetCallerIdentity"}
 
 
 def test_no_credential_is_in_any_output_or_file(
