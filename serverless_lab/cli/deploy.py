@@ -193,6 +193,7 @@ def destroy(
     """
     from serverless_lab.cli.cold import forget_what_is_left
     from serverless_lab.cli.context import target_of
+    from serverless_lab.coldstarts.names import many
     from serverless_lab.deploy.destroy import destroy_stack
     from serverless_lab.deploy.progress import StackProgress
     from serverless_lab.targets import resolve_target
@@ -243,8 +244,8 @@ def destroy(
         say(f"there is no stack {stack_name} on {target.name}: nothing to remove")
     else:
         say(
-            f"stack {stack_name} removed: {removal.resources} resources, {removal.objects} objects, "
-            f"{removal.log_groups} log groups, {removal.artifacts} artifacts"
+            f"stack {stack_name} removed: {many(removal.resources, 'resource')}, {many(removal.objects, 'object')}, "
+            f"{many(removal.log_groups, 'log group')}, {many(removal.artifacts, 'artifact')}"
         )
     for leftover in removal.leftovers:
         say(f"left: {leftover}")

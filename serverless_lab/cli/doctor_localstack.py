@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Iterator, Mapping
+from ssl import SSLError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -39,7 +40,7 @@ def look_at_localstack(
     """Whether it answers, what it is, whether it can run functions, and what its logs will not tell."""
     from serverless_lab.targets import resolve_target
     from serverless_lab.targets.clients import HTTP_TIMEOUT_S, get_json
-    from serverless_lab.targets.localstack import HINT
+    from serverless_lab.targets.localstack import HINT, SSL_HINT
 
     try:
         target: Any = resolve_target("localstack", region=region, profile=profile, environment=environment)
@@ -53,7 +54,8 @@ def look_at_localstack(
             text = f"what listens at {endpoint} has not answered within {HTTP_TIMEOUT_S} s"
             yield _found("endpoint", BAD, text, "it may be at work on what it was sent: look again in a while")
             return
-        yield _found("endpoint", BAD, f"nothing answers at {endpoint}: {reason}", HINT)
+        hint = SSL_HINT if isinstance(reason, SSLError) else HINT
+        yield _found("endpoint", BAD, f"nothing answers at {endpoint}: {reason}", hint)
         return
     except LabError as error:
         yield _found("endpoint", BAD, error.message, error.hint)

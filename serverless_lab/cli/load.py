@@ -194,7 +194,8 @@ def _why_none(result: LoadResult, functions: Sequence[DeployedFunction]) -> str:
         if function.cannot_run is not None:
             return f"{function.name} does not run here: {function.cannot_run}"
     if any(status >= 500 for status in result.by_status) and functions:
-        return f"see why in the log: `lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}`"
+        name = functions[0].name if len(functions) == 1 else "FUNCTION"
+        return f"see why: `lab invoke {name}` shows its answer, `lab logs {name}` its log"
     if not result.by_status and all(error.startswith("timeout") for error in result.by_error) and functions:
         return (
             "no answer came in time: `client_timeout` of the scenario says how long clients wait, "

@@ -72,7 +72,10 @@ def notes_of(
     if saved.missing_groups:
         names = [function_name(group) for group in saved.missing_groups]
         short = short_names([*names, *saved.frame["function"].unique()], str(manifest.get("stack_name") or ""))
-        notes.append("Never ran (no log group): " + ", ".join(sorted(short[name] for name in names)) + ".")
+        # Seen on LocalStack 4.8.1: an init that fails leaves no log at all.
+        why = "Never ran, or never got through its init (no log group)"
+        words = why if manifest.get("target") == "localstack" else "Never ran (no log group)"
+        notes.append(f"{words}: " + ", ".join(sorted(short[name] for name in names)) + ".")
     untimed = int(began_ms(saved.frame).isna().sum())
     if untimed and (bins is not None or files is not None):
         notes.append(f"{many(untimed, 'invocation')} without a time: in no time bin.")

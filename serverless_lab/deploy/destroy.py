@@ -17,6 +17,7 @@ from serverless_lab.deploy.events import (
     patience_for,
     stack_resources,
 )
+from serverless_lab.deploy.half_made import with_names
 from serverless_lab.errors import DeployError
 from serverless_lab.targets.base import Target
 from serverless_lab.targets.clients import error_code, errors_of
@@ -83,7 +84,10 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
         return Removal(stack_name, existed=False)
     stack_id = stack["StackId"]
     resources = stack_resources(cloudformation, stack_id)
-    kept = _kept(cloudformation, stack_id)
+    template = _template(cloudformation, stack_id)
+    if target.endpoint_url is not None:
+        resources = with_names(target, stack, resources, template)
+    kept = _kept(template)
     going = [resource for resource in resources if resource["LogicalResourceId"] not in kept]
     objects = _empty_buckets(target, going)
     reader = EventReader(cloudformation, stack_name, stack_id)
@@ -112,12 +116,16 @@ def remove_stack(target: Target, stack_name: str, on_event: OnEvent, patience: P
             f"delete-stack --stack-name {stack_name} --deletion-mode FORCE_DELETE_STACK`",
         )
     log_groups = _remove_log_groups(target, going)
-    leftovers = [
-        f"{resource['ResourceType']} {resource.get('PhysicalResourceId') or resource['LogicalResourceId']}"
-        " (its DeletionPolicy keeps it)"
-        for resource in resources
-        if resource["LogicalResourceId"] in kept and resource["ResourceType"] not in GO_WITH_FUNCTION
-    ]
+    gone = {event.logical_id for event in reader.events if event.status == "DELETE_COMPLETE"}
+    leftovers = []
+    for resource in resources:
+        if resource["LogicalResourceId"] in kept and resource["ResourceType"] not in GO_WITH_FUNCTION:
+            what = f"{resource['ResourceType']} {resource.get('PhysicalResourceId') or resource['LogicalResourceId']}"
+            if resource["LogicalResourceId"] in gone:
+                # Seen on LocalStack 4.8.1.
+                notes.append(f"{what} was deleted with all that was in it: {target.name} ignores its DeletionPolicy")
+            else:
+                leftovers.append(f"{what} (its DeletionPolicy keeps it)")
     return Removal(
         stack_name,
         existed=True,
@@ -162,22 +170,27 @@ def _delete(cloudformation: Any, stack_name: str, stack_id: str) -> None:
         raise DeployError(f"stack `{stack_name}` cannot be deleted: {message}", hint=hint) from error
 
 
-def _kept(cloudformation: Any, stack_id: str) -> set[str]:
-    """The logical ids whose DeletionPolicy keeps them. A template that cannot be read keeps nothing."""
+def _template(cloudformation: Any, stack_id: str) -> dict[str, Any]:
+    """The stack's template after its transforms; an empty one where it cannot be read."""
     from botocore.exceptions import ClientError
 
     try:
         body = cloudformation.get_template(StackName=stack_id, TemplateStage="Processed")["TemplateBody"]
     except ClientError:
-        return set()
+        return {}
     if isinstance(body, str):
         import json
 
         try:
             body = json.loads(body)
         except ValueError:
-            return set()
-    resources = body.get("Resources", {}) if isinstance(body, dict) else {}
+            return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _kept(template: dict[str, Any]) -> set[str]:
+    """The logical ids whose DeletionPolicy keeps them."""
+    resources = template.get("Resources", {})
     return {name for name, resource in resources.items() if resource.get("DeletionPolicy") in KEEPING_POLICIES}
 
 
@@ -221,7 +234,9 @@ def _mapping(target: Target, name: str) -> bool:
 
 def _function(target: Target, name: str) -> bool:
     target.client("lambda").get_function_configuration(FunctionName=name)
-    target.client("lambda").delete_function(FunctionName=name)
+    # LocalStack 4.8.1 deletes a function in State Failed and answers 500; the next attempt does not find it any more.
+    with _unless_missing():
+        target.client("lambda").delete_function(FunctionName=name)
     return True
 
 

@@ -20,7 +20,9 @@ from serverless_lab.deploy.events import (
     Patience,
     describe_stack,
     patience_for,
+    stack_resources,
 )
+from serverless_lab.deploy.half_made import remove_half_made
 from serverless_lab.deploy.packaging import package
 from serverless_lab.deploy.property_names import unknown_properties
 from serverless_lab.deploy.template import Artifact, Template, read_template
@@ -177,7 +179,11 @@ class _Deployer:
             action = Action.RECREATED
             change_set, stack_id = self._change_set(request, "CREATE")
         assert change_set is not None
-        self._execute(change_set, stack_id, action)
+        try:
+            self._execute(change_set, stack_id, action)
+        except DeployError:
+            self._tidy_up(stack_id, document)
+            raise
         return self._result(stack_id, action, values, notes)
 
     def elsewhere(self, template: Template) -> list[str]:
@@ -331,6 +337,12 @@ class _Deployer:
         else:
             hint = f"delete it with `lab destroy {self._stack_name}`, then deploy again"
         raise DeployError(f"stack `{self._stack_name}` could not be {what} and is in {status}: {why}", hint=hint)
+
+    def _tidy_up(self, stack_id: str, document: Mapping[str, Any]) -> None:
+        """Remove what an emulator has made for a stack that failed, and has not written down there."""
+        stack = None if self._target.endpoint_url is None else describe_stack(self._cloudformation, stack_id)
+        if stack is not None:
+            remove_half_made(self._target, stack, stack_resources(self._cloudformation, stack_id), document)
 
     def _validation_failure(self, **where: str) -> str | None:
         """Which resource the validation before a deployment refused, and why: stack events tell only that it did.

@@ -136,6 +136,11 @@ def _function(check: _Check, logical_id: str) -> Iterator[str]:
             return
         qualifier = {"Qualifier": version}  # not the alias: LocalStack 4.8.1 knows no configuration of one
     found = client.get_function_configuration(FunctionName=name, **qualifier)
+    if found.get("Layers") and not check.target.capabilities.applies_layers:
+        yield (
+            f"`{logical_id}`: {check.target.name} without a licence does not put layers into functions: nothing of "
+            f"{', '.join(layer['Arn'].split(':')[-2] for layer in found['Layers'])} is there when it runs"
+        )
     for title, wanted, actual in _settings(check, logical_id, found):
         if wanted != actual:
             yield f"`{logical_id}`: {title} is {actual} on {check.target.name}, and the template says {wanted}"

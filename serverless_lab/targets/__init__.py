@@ -71,7 +71,7 @@ def resolve_target(
 def _localstack(environment: Mapping[str, str], profile: str | None, region: str | None) -> Target:
     from serverless_lab.targets import localstack
 
-    settings = localstack.profile_settings(profile or environment.get("AWS_PROFILE"), environment)
+    settings = localstack.profile_settings(profile, environment)
     if profile is not None and not settings.get("endpoint_url"):
         raise BadInput(
             f"profile `{profile}` has no endpoint_url, so it is none of LocalStack's",

@@ -28,6 +28,7 @@ class Capabilities:
     skips_absent_resources: bool = True
     fires_scheduler_schedules: bool = True
     runs_declared_python: bool = True
+    applies_layers: bool = True
 
 
 class Target(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from ssl import SSLError
 
 from serverless_lab.errors import TargetBusy, TargetError
 from serverless_lab.targets.base import Capabilities
@@ -13,6 +14,9 @@ from serverless_lab.targets.emulated import EmulatedTarget
 
 ACCOUNT_DIGITS = 12
 HINT = "start LocalStack, or say where it is: AWS_ENDPOINT_URL=http://localhost:4566"
+SSL_HINT = (
+    "say http://, which LocalStack takes on the same port; its certificate is for localhost.localstack.cloud alone"
+)
 
 
 def localstack_endpoint(environment: Mapping[str, str], profile: Mapping[str, str] | None = None) -> str:
@@ -46,13 +50,13 @@ def localstack_endpoint(environment: Mapping[str, str], profile: Mapping[str, st
 def profile_settings(name: str | None, environment: Mapping[str, str]) -> Mapping[str, str]:
     """The settings of profile `name` in the AWS configuration file; none where there is no such profile.
 
-    Only the file's settings are read: no credentials, and nothing of another profile.
+    None is the profile that the SDKs would take. Only the file's settings are read: no credentials, and nothing of
+    another profile.
     """
     import configparser
 
     path = Path(environment.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    if name is None:
-        return {}
+    name = name or environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or "default"
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -78,13 +82,18 @@ class LocalStackTarget(EmulatedTarget):
     start_hint = HINT
 
     @cached_property
+    def _information(self) -> dict[str, object] | None:
+        """What LocalStack says of itself; None where something else answers."""
+        return self._get("/_localstack/info")
+
+    @cached_property
     def is_ministack(self) -> bool:
         """A standalone MiniStack answers at its own health path, LocalStack at its own information.
 
         That is asked first: what it does not know makes a LocalStack that has just started load its services, which
         takes seconds (seen with 4.8.1).
         """
-        return self._get("/_localstack/info") is None and self._get("/_ministack/health") is not None
+        return self._information is None and self._get("/_ministack/health") is not None
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -102,6 +111,8 @@ class LocalStackTarget(EmulatedTarget):
             skips_absent_resources=self.is_ministack,
             fires_scheduler_schedules=self.is_ministack,
             runs_declared_python=not self.is_ministack,
+            # Seen on LocalStack 4.8.1 without a licence: layers are kept, and nothing of them is in a function's /opt.
+            applies_layers=(self._information or {}).get("is_license_activated") is not False,
         )
 
     def instance_id(self) -> str | None:
@@ -118,6 +129,8 @@ class LocalStackTarget(EmulatedTarget):
             return get_json(f"{self.endpoint_url}{path}")
         except OSError as error:
             where = f"target `{self.name}` does not answer at {self.endpoint_url}"
+            if isinstance(getattr(error, "reason", error), SSLError):
+                raise TargetError(f"{where}: {error}", SSL_HINT) from error
             if isinstance(getattr(error, "reason", error), TimeoutError):
                 raise TargetBusy(f"{where} within {HTTP_TIMEOUT_S} s", BUSY_HINT) from error
             raise TargetError(f"{where}: {error}", HINT) from error

@@ -101,6 +101,28 @@ def test_a_parameter_reaches_the_alias_that_events_go_to(deploy, target, stack_n
     assert "environment variable GREETING is moin" in note
 
 
+def test_layers_that_the_target_does_not_apply_are_told(deploy, target, stack_name, hello):
+    """The function comes up, and every invocation fails for what is not there."""
+    layer = "\n  Words: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: hello}}\n\nOutputs:\n"
+    with_layer = hello.read_text().replace("\nOutputs:\n", layer)
+    hello.write_text(with_layer.replace("Handler: app.handler", "Handler: app.handler\n      Layers: [!Ref Words]"))
+    result = deploy(hello)
+    arguments = {"template_path": hello, "stack_name": stack_name, "parameters": result.parameters}
+    assert verify_stack(target, **arguments) == ()
+
+    class WithoutLicence:
+        """The same stack on a target that LocalStack 4.8.1 without a licence is like."""
+
+        capabilities = dataclasses.replace(target.capabilities, applies_layers=False)
+
+        def __getattr__(self, name):
+            return getattr(target, name)
+
+    (note,) = verify_stack(WithoutLicence(), **arguments)
+    assert "`HelloFunction`" in note
+    assert "nothing of Words is there" in note
+
+
 def test_a_schedule_that_the_target_never_fires_is_told(deploy, target, stack_name, hello):
     """A warming schedule that never comes would look like warming that does not help."""
     schedule = """

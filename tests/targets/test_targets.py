@@ -5,14 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import socket
+import ssl
 import threading
+import urllib.error
 from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from serverless_lab.errors import BadInput, EmulatorError, TargetBusy, TargetError
-from serverless_lab.targets import clients, resolve_target
+from serverless_lab.targets import clients, localstack, resolve_target
 from serverless_lab.targets.clients import sign_in_hint
 from serverless_lab.targets.localstack import localstack_endpoint
 from tests.conftest import free_port
@@ -221,6 +223,38 @@ endpoint_url = http://127.0.0.1:4599
 [profile work]
 region = eu-west-1
 """
+
+DEFAULT_PROFILE = """
+[default]
+region = eu-west-3
+endpoint_url = http://127.0.0.1:4598
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint", "region"),
+    [
+        ({}, "http://127.0.0.1:4598", "eu-west-3"),
+        ({"AWS_DEFAULT_PROFILE": "localstack"}, "http://127.0.0.1:4599", "eu-central-1"),
+        ({"AWS_PROFILE": "work", "AWS_DEFAULT_PROFILE": "localstack"}, "http://localhost:4566", "us-east-1"),
+    ],
+)
+def test_the_profile_is_the_one_that_the_sdks_would_take(tmp_path, given, endpoint, region):
+    """Whoever has LocalStack for the default profile names none anywhere."""
+    config = tmp_path / "config"
+    config.write_text(DEFAULT_PROFILE + LOCALSTACK_PROFILE)
+    target = resolve_target("localstack", environment={"AWS_CONFIG_FILE": str(config), **given})
+    assert (target.endpoint_url, target.region) == (endpoint, region)
+
+
+def test_a_certificate_that_is_for_another_name_is_no_reason_to_start_anything(monkeypatch):
+    def refuse(url: str) -> None:
+        raise urllib.error.URLError(ssl.SSLCertVerificationError("self-signed certificate"))
+
+    monkeypatch.setattr(localstack, "get_json", refuse)
+    with pytest.raises(TargetError, match="self-signed") as caught:
+        resolve_target("localstack", environment={"AWS_ENDPOINT_URL": "https://127.0.0.1:4566"}).instance_id()
+    assert str(caught.value.hint).startswith("say http://")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ main(["bootstrap", sys.argv[3]])
 """
 API = "/2018-06-01/runtime"
 LAST_WORDS_S = 0.3
-LOCALSTACK_PATIENCE_S = 60
+LOCALSTACK_PATIENCE_S = 600
 
 
 class HttpMessage(NamedTuple):
@@ -293,10 +293,12 @@ def end_with_standard_input(environment: Environment) -> None:
     os._exit(0)
 
 
-def main() -> None:
-    settings = json.loads(sys.stdin.buffer.readline())
-    environment = Environment(settings)
-    threading.Thread(target=end_with_standard_input, args=[environment], daemon=True).start()
+def serve(environment: Environment, settings: dict[str, Any]) -> None:
+    """One invocation after the other, unless the init fails: that is told, and is all.
+
+    Raises:
+        OSError: LocalStack is not there any more, or too busy to take what it is told.
+    """
     failed = environment.initialise()
     if failed is not None:
         post(f"{settings['status']}/error", failed)
@@ -311,6 +313,19 @@ def main() -> None:
                 answer(connection, "200 OK", headers={"Connection": "close"})
         if request is not None:
             environment.invoke(json.loads(request.body))
+
+
+def main() -> None:
+    settings = json.loads(sys.stdin.buffer.readline())
+    environment = Environment(settings)
+    threading.Thread(target=end_with_standard_input, args=[environment], daemon=True).start()
+    try:
+        serve(environment, settings)
+    except OSError as error:
+        print(f"environment {settings['environment']} ends: {error}", file=sys.stderr, flush=True)
+    environment.end()
+    # At once: the thread holds standard input, whose lock an interpreter that ends in order would wait for.
+    os._exit(1)
 
 
 if __name__ == "__main__":
