@@ -174,7 +174,7 @@ class _Deployer:
         if status is not None and not self._target.capabilities.updates_functions_in_place:
             self._cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack_id)
             self._on_step(f"deleting stack `{self._stack_name}`, which this target cannot update")
-            self._delete()
+            self._delete(notes)
             notes.append("this target cannot update functions in place: the stack was deleted and created again")
             action = Action.RECREATED
             change_set, stack_id = self._change_set(request, "CREATE")
@@ -208,7 +208,7 @@ class _Deployer:
         if status in NEVER_COMPLETE:
             notes.append(f"stack `{self._stack_name}` was left in {status} by a failed creation: deleted it first")
             self._on_step(f"deleting stack `{self._stack_name}`, left in {status}")
-            self._delete()
+            self._delete(notes)
             return None
         if status == "DELETE_IN_PROGRESS":
             assert stack is not None
@@ -235,8 +235,8 @@ class _Deployer:
         self._on_step(f"applying the SAM transform here, since {self._target.name} refuses the template as it is")
         return apply_sam(document, values, self._target.session())
 
-    def _delete(self) -> None:
-        remove_stack(self._target, self._stack_name, self._on_event, self._patience)
+    def _delete(self, notes: list[str]) -> None:
+        notes += remove_stack(self._target, self._stack_name, self._on_event, self._patience).notes
 
     def _request(self, document: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
         declared = document.get("Parameters") or {}
