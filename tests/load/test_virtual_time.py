@@ -19,13 +19,17 @@ from typing import Any
 import pytest
 
 from serverless_lab.emulator import control
+from serverless_lab.load.child import RemoteWorkers
 from serverless_lab.load.follower import LoadProgress
 from serverless_lab.load.manifest import RunManifest
 from serverless_lab.load.runner import LoadResult, emulator_clock, run_load
 from serverless_lab.project import Project
 from tests.emulator.conftest import Emulator
 from tests.emulator.test_sources import rest_api
+from tests.load.test_distributed import Machines, machines
 from tests.load.test_run import load_processes, rows, scenario
+
+__all__ = ["machines"]
 
 pytestmark = pytest.mark.process
 
@@ -63,9 +67,12 @@ def clock_of(emulator: Emulator) -> dict[str, Any]:
     return said
 
 
+MIX = [{"request": "GET /50"}]
+
+
 def send(api: str, folder: Path, *, processes: int = 1, progress: Any = None, **keys: Any) -> LoadResult:
     folder.mkdir(exist_ok=True)
-    keys.setdefault("mix", [{"request": "GET /50"}])
+    keys.setdefault("mix", MIX)
     return run_load(
         scenario(**keys), base_url=api, run_folder=folder, processes=processes, virtual=True, progress=progress
     )
@@ -131,6 +138,24 @@ def test_a_minute_after_a_weekend_is_sent_in_seconds_and_told_in_virtual_time(
     assert seconds[0] - manifest.started_at_ms // 1000 in (0, 1, 2)
     assert 50 <= seconds[-1] - seconds[0] <= 60 and len(history) == pytest.approx(last_ms / 1000, abs=2)
     assert history[-1]["Total Request Count"] == "70"
+
+
+def test_workers_that_somebody_else_starts_send_the_scenario_in_virtual_time_too(
+    api: str,
+    machines: Machines,
+    tmp_path: Path,
+) -> None:
+    """Each arrival once, at its instant, whoever sends it: time goes on when all of them have promised their next."""
+    what = scenario(quiet="62h", phases=[{"law": "burst", "count": 6}, {"duration": "60s", "count": 30}], mix=MIX)
+    found = []
+    for folder, remote in (("alone", None), ("together", RemoteWorkers(2, machines.port))):
+        (tmp_path / folder).mkdir()
+        workers = [machines.start("--worker-wait", "60") for _ in range(remote.count)] if remote else []
+        result = run_load(what, base_url=api, run_folder=tmp_path / folder, virtual=True, remote=remote)
+        assert (result.planned, result.sent, result.succeeded, result.complete) == (36, 36, 36, True), result.problems
+        assert [machines.said(worker)[1]["sent"] for worker in workers] == [18] * len(workers)
+        found.append([(row["index"], row["phase"], row["path"], row["intended_ms"]) for row in rows(result)])
+    assert found[0] == found[1]
 
 
 def test_an_answer_after_the_clients_timeout_is_a_timeout(api: str, tmp_path: Path) -> None:
