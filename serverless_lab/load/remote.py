@@ -23,7 +23,10 @@ RETRY_S = 0.2
 
 @dataclass
 class WorkerResult:
-    """What the processes here did: requests that were sent, and how many shares of the run these were."""
+    """What the processes here did: requests that were sent, and how many shares of the run these were.
+
+    `complete`: each share was sent to its end.
+    """
 
     shares: int = 0
     sent: int = 0
@@ -46,7 +49,7 @@ class WorkerResult:
                 self.sent = sum(tick["sent"] for tick in self._ticks.values())
                 self.failed = sum(tick["failed"] for tick in self._ticks.values())
             case "done":
-                self._done += 1
+                self._done += fact["whole"]
             case "crash":
                 self.crash = self.crash or fact["error"]
 
@@ -90,7 +93,7 @@ def run_worker(
         on_fact: called with what the workers tell: `share` ({"index", "workers", "url", "scenario"}), `tick`, `done`.
 
     Raises:
-        LoadError: nobody listens there, the master did not want this worker, or it went away before the end.
+        LoadError: nobody listens there, the master did not want this worker, or it stopped or went away before the end.
         BadInput: a header that cannot be sent.
     """
     checked = checked_headers(headers or {})
@@ -116,7 +119,8 @@ def run_worker(
         if not result.shares:
             raise crashed(folder, exit_code, None)
         raise LoadError(
-            f"the master at {master_host}:{master_port} went away: {result.sent} requests were sent until then",
+            f"the master at {master_host}:{master_port} stopped the run or went away: {result.sent} requests were sent "
+            "until then",
             hint="its machine says why; it keeps what it had been told",
         )
     return result

@@ -128,6 +128,7 @@ class Worker:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         began_s = time.monotonic()
         dispatcher = None
+        whole = False
         try:
             if self.scenario.model == "closed":
                 self.clock.wait_until(0.0)
@@ -137,6 +138,7 @@ class Worker:
                 dispatcher.prepare_ahead()
                 dispatcher.run()
             self.pool.join()
+            whole = True
         finally:
             stopped_ms = self.stopped_ms()
             self.pool.kill()
@@ -153,6 +155,7 @@ class Worker:
             self.outlet.tell(
                 "done",
                 worker=self.index,
+                whole=whole,
                 cpu_share=round(cpu_s / max(time.monotonic() - began_s, 0.001), 3),
                 in_flight_max=self.in_flight_max,
             )

@@ -29,6 +29,7 @@ from serverless_lab.load.plan import Plan, schedule_digest
 from serverless_lab.load.remote_clock import Reading, offset
 from serverless_lab.load.runner import LoadResult, run_load
 from serverless_lab.scenario import Scenario, parse_document
+from tests.cli.conftest import wait_until
 from tests.conftest import free_port
 from tests.load.server import ServerProcess
 from tests.load.test_run import seen
@@ -183,9 +184,35 @@ def test_ctrl_c_at_the_master_ends_the_workers_and_keeps_their_rows(
     assert 10 < result.sent < 4000
     assert len({row[0] for row in requests(result.run_folder)}) == len(requests(result.run_folder)) >= result.sent
     for worker in workers:
-        _, said, err = machines.said(worker)
+        code, said, err = machines.said(worker)
         assert "Traceback" not in err
-        assert said is None or said["sent"] < 4000
+        assert (code, said) == (1, None), "a share that was cut short is not told as a whole one"
+        sent = re.search(r"stopped the run or went away: (\d+) requests were sent until then", err)
+        assert sent is not None, err
+        assert int(sent[1]) < 4000
+
+
+@pytest.mark.process
+def test_a_worker_whose_master_is_killed_ends_and_says_how_much_it_had_sent(
+    server: ServerProcess, machines: Machines, tmp_path: Path
+) -> None:
+    (tmp_path / "long.yaml").write_text(
+        "name: long\nclient_timeout: 5s\nphases: [{duration: 300s, count: 3000}]\nmix: [{request: GET /status/200}]\n"
+    )
+    worker = machines.start()
+    words = ["load", "--scenario", "./long.yaml", "--url", server.url, "--master", "--workers", "1"]
+    master = subprocess.Popen(
+        [sys.executable, "-m", "serverless_lab.cli.main", *words, "--master-port", str(machines.port)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    machines.started.append(master)
+    assert wait_until(lambda: seen(server)["requests"] > 5)
+    master.kill()
+    code, said, err = machines.said(worker)
+    assert (code, said) == (1, None)
+    assert "stopped the run or went away" in err
 
 
 @pytest.mark.process
