@@ -62,11 +62,12 @@ def report_files(
         ReportError: a path that is not there or may not be read.
         BadInput: no such format, or too many bins.
     """
-    from serverless_lab.coldstarts.digest import digest_paths
     from serverless_lab.coldstarts.files import read_paths
 
     whole = since_ms is None and until_ms is None and format is None and not with_rows
     if whole and INITIALIZATION_TYPE not in by and _bytes(paths) >= LARGE_BYTES:
+        from serverless_lab.coldstarts.digest import digest_paths
+
         digest = digest_paths(list(paths), bin_ms=bin_ms or DIGEST_BIN_MS, function=function)
         if digest is not None:
             return from_digest(digest, paths, bin_ms=bin_ms, by=by)

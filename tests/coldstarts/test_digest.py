@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from serverless_lab.coldstarts.digest import Digest, Key
 from serverless_lab.coldstarts.digest.blocks import line_ends
+from serverless_lab.coldstarts.digest.chars import Text
 from serverless_lab.coldstarts.digest.run import run
 from serverless_lab.coldstarts.files import FileReading, read_paths
 from serverless_lab.coldstarts.frame import to_frame
@@ -589,6 +590,6 @@ def test_a_block_with_many_memory_sizes_is_read_whole():
 )
 def test_every_line_end_is_found(data, begin):
     """Lines of any length, empty ones too, from any byte on and up to any byte."""
-    buffer = np.frombuffer(data + b"\n" * 32, np.uint8)
+    text = Text(data + b"\n" * 32)
     expected = [at for at, byte in enumerate(data) if byte == 10 and at >= begin]
-    assert line_ends(buffer, min(begin, len(data)), len(data)).tolist() == expected
+    assert line_ends(text, min(begin, len(data)), len(data)).tolist() == expected

@@ -1,4 +1,4 @@
-"""Large log files -> counts and sorted times per group and bin, with numpy over blocks of bytes in several processes.
+"""Large log files -> counts and sorted times per group and bin: compiled code, over blocks of bytes, in all processes.
 
 `digest_paths` is the way in. It reads what `coldstarts.files` reads and applies the rules of `coldstarts.invocations`,
 so both say the same of the same text; it keeps 8 bytes of an invocation where those keep the whole row.
@@ -9,6 +9,7 @@ so both say the same of the same text; it keeps 8 bytes of an invocation where t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from serverless_lab.coldstarts.digest.model import Digest, Group, Key, Times
@@ -36,6 +37,8 @@ def digest_paths(
     Raises:
         ReportError: a path is not there or may not be read.
     """
+    if find_spec("numba") is None:  # there are machines that it does not know
+        return None
     from serverless_lab.coldstarts.digest.run import run
 
     return run(paths, bin_ms=bin_ms, function=function, kinds=kinds, processes=processes)

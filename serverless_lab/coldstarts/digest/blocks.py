@@ -13,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.swar import Bytes, Flags, Integers, Text
+from serverless_lab.coldstarts.digest.arrays import Bytes, Flags, Integers
+from serverless_lab.coldstarts.digest.chars import Text, find_line_ends
 
 BLOCK_BYTES = 2 << 20
 """Measured: with 1 MB a fifth more time goes into calls of numpy, with 4 MB much of a block has left the caches."""
@@ -56,7 +57,7 @@ class Block:
     is_cut: bool = False
 
     def line(self, at: int) -> bytes:
-        return self.text.buffer[self.starts[at] : self.ends[at]].tobytes()
+        return self.text.chars[self.starts[at] : self.ends[at]].tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def blocks(
         line_bytes_max: an event of more bytes than this comes in pieces.
     """
     text = _room_for(block_bytes)
-    buffer = text.buffer
+    buffer = text.chars
     at = max(0, begin - 1)  # which byte of the file is the first one in the buffer
     held = 0
     line = 0
@@ -109,12 +110,12 @@ def blocks(
         room = len(buffer) - ROOM - MARGIN
         if held >= room:
             text = _room_for(2 * room)
-            text.buffer[ROOM : ROOM + held] = buffer[ROOM : ROOM + held]
-            buffer, room = text.buffer, 2 * room
+            text.chars[ROOM : ROOM + held] = buffer[ROOM : ROOM + held]
+            buffer, room = text.chars, 2 * room
         count = source.readinto(memoryview(buffer.data)[ROOM + held : ROOM + room]) or 0
         is_last = count == 0
         text_end = ROOM + held + count
-        ends = line_ends(buffer, ROOM, text_end)
+        ends = line_ends(text, ROOM, text_end)
         rest = int(ends[-1]) + 1 if len(ends) else ROOM
         is_too_long = text_end - ROOM >= line_bytes_max
         is_cut = rest < text_end and (is_last or is_too_long)
@@ -169,41 +170,18 @@ def _first(flags: Flags) -> int:
     return found if len(flags) and flags[found] else len(flags)
 
 
-_STRIDE = 1 << 18
-"""Measured: what is compared in one go stays in a core's cache."""
-
-# By sixteen bits: where the lowest one that is set is.
-_LOWEST: Integers = np.zeros(1 << 16, np.int64)
-for _bit in reversed(range(16)):
-    _LOWEST[1 << _bit :: 1 << (_bit + 1)] = _bit
+_LINE_BYTES = 48
+"""Room is made for lines of at least so many bytes, and more where they are shorter."""
 
 
-def line_ends(buffer: Bytes, begin: int, end: int) -> Integers:
+def line_ends(text: Text, begin: int, end: int) -> Integers:
     """Where between `begin` and `end` the line feeds are. The buffer goes on for 15 bytes behind `end`."""
-    # Sixteen bytes at a time, each a bit.
-    bits = np.empty((end - begin + 15) >> 4, np.uint16)
-    bytes_of_bits = bits.view(np.uint8)
-    for at in range(begin, end, _STRIDE):
-        upto = min(at + _STRIDE, begin + 16 * len(bits))
-        bytes_of_bits[(at - begin) >> 3 : (upto - begin) >> 3] = np.packbits(buffer[at:upto] == 10, bitorder="little")
-    if (end - begin) & 15:
-        bits[-1] &= (1 << ((end - begin) & 15)) - 1
-    which = np.flatnonzero(bits != 0)  # of flags numpy finds them four times as fast as of numbers
-    left = bits.take(which)
-    found = []
-    # Few lines are so short that two of them end in one place, so there are few turns.
-    while len(which):
-        ends = which << 4
-        ends += _LOWEST.take(left)
-        ends += begin
-        found.append(ends)
-        left &= left - 1
-        if not left.any():
-            break
-        more = np.flatnonzero(left)
-        which, left = which[more], left[more]
-    # Ascending runs: a stable sort merges them.
-    return found[0] if len(found) == 1 else np.sort(np.concatenate([*found, which[:0]]), kind="stable")
+    found = np.empty((end - begin) // _LINE_BYTES + 64, np.int64)
+    count, at = find_line_ends(text.address, begin, end, found, 0)
+    while at < end:
+        found = np.concatenate([found, np.empty_like(found)])
+        count, at = find_line_ends(text.address, at, end, found, count)
+    return found[:count]
 
 
 def _without_carriage_returns(buffer: Bytes, starts: Integers, ends: Integers) -> Integers:

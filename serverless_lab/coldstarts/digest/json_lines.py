@@ -1,41 +1,43 @@
 """Blocks of JSON lines -> what they are: one event of FilterLogEvents or GetLogEvents in each.
 
-A line whose layout is known and whose message is exactly as Lambda writes it is read at once with all others of its
-kind. Any other one that is a JSON value of its own goes through the general reader. What is none may go on over lines,
-so then the general reader has everything.
+    {"logStreamName":"2025/01/01/[$LATEST]…","timestamp":1735689600000,"message":"REPORT …","eventId":"…"}
+
+A line that has nothing but the members of such an event, in any order, is read by itself: each of its characters is
+looked at, so that it is JSON for sure. A message of an application is passed over. Any other line that is a JSON
+value of its own goes through the general reader. What is none may go on over lines, so then the general reader has
+everything.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from serverless_lab.coldstarts.digest.arrays import Integers
 from serverless_lab.coldstarts.digest.blocks import Block
-from serverless_lab.coldstarts.digest.json_text import may_tell
-from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START
-from serverless_lab.coldstarts.digest.layouts import Layout, Layouts, are_plain
-from serverless_lab.coldstarts.digest.lines import Found, NotServed, taken
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, U, Words, word
-from serverless_lab.coldstarts.digest.text import (
-    AS_JSON,
-    MESSAGE_AT,
-    NO_STARTS,
-    read_init_starts,
-    read_reports,
-    read_starts,
+from serverless_lab.coldstarts.digest.chars import EPOCH_MS_SIZE, NEVER, NONE, begins_with, epoch_ms, label, word
+from serverless_lab.coldstarts.digest.json_text import QUOTE, end_of_plain, end_of_string, may_tell
+from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
+from serverless_lab.coldstarts.digest.lines import ODD, PASSED, Columns, Found, NotServed
+from serverless_lab.coldstarts.digest.machine import char_at, compiled, inlined, put_integer, put_word, word_at
+from serverless_lab.coldstarts.digest.names import UNKNOWN, Names, number_of
+from serverless_lab.coldstarts.digest.platform_text import (
+    NOT_ASKED,
+    OUTCOME,
+    REPORT_SIZE,
+    end_of_end,
+    is_init_start,
+    is_restore_start,
+    read_report,
+    read_start,
+    version_word,
 )
 from serverless_lab.coldstarts.formats_json import read_json, read_value
 from serverless_lab.coldstarts.formats_text import MARK, Unreadable, Where
 from serverless_lab.coldstarts.sources import LogEvent
-
-_REPORT_WORD, _START_WORD, _END_WORD = word("REPORT R"), word("START Re"), word("END Requ")
-_INIT_WORD, _RESTORE_WORD = word("INIT_STA"), word("RESTORE_")
-_LINE_END = word('\\n"')
-_THREE = U(0xFFFFFF)
 
 LINE_BYTES_MAX = 1 << 20
 """A longer line is for the general reader."""
@@ -51,10 +53,7 @@ class JsonLines:
 
     where: Where
     reports_only: bool = False
-    _layouts: Layouts = field(default_factory=Layouts)
-    _streams: dict[Layout, _Streams] = field(default_factory=dict)
-    _names: list[str] = field(default_factory=list)
-    _number_of: dict[str, int] = field(default_factory=dict)
+    _names: Names = field(default_factory=Names)
 
     def read(self, block: Block) -> Found:
         """Everything that a block tells.
@@ -62,108 +61,54 @@ class JsonLines:
         Raises:
             NotServed: the general reader must read this, and all that stands before it.
         """
-        text, starts, ends = block.text, block.starts, block.ends
-        count = len(starts)
-        what = np.zeros(count, np.int8)
-        ms = np.zeros(count, np.int64)
-        message, quote, stream, groups = self._laid_out(block)
-        odd = message == 0
-        heads = text.words(message)
-        if odd.any():
-            heads[odd] = 0
-        is_report, is_start, is_end = heads == _REPORT_WORD, heads == _START_WORD, heads == _END_WORD
-        is_init = (heads == _INIT_WORD) | (heads == _RESTORE_WORD)
-
-        report_at = np.flatnonzero(is_report)
-        reports, head = read_reports(text, message[report_at], quote[report_at] + 1, AS_JSON)
-        reports = replace(reports, ok=reports.ok & _are_json_ids(head, 5))
-        what[report_at[reports.ok]] = REPORT
-        start_at = np.flatnonzero(is_start)
-        end_at = np.flatnonzero(is_end)
-        both = np.concatenate([start_at, end_at])
-        begins, quotes = message[both], quote[both]
-        # The ids of both stand in the same words.
-        at = begins - (MESSAGE_AT + 1)
-        at[len(start_at) :] -= 2
-        head = text.windows(at, 13)
-        in_json = _are_json_ids(head, 5)
-        in_json &= ((text.words(quotes - 2) ^ _LINE_END) & _THREE) == 0
-        starts_only, ends_only = slice(len(start_at)), slice(len(start_at), None)
-        begun = read_starts(head[starts_only], begins[starts_only], quotes[starts_only] - 2)
-        begun = replace(begun, ok=begun.ok & in_json[starts_only] & ~_has_quotes(begun.versions))
-        what[start_at[begun.ok]] = START
-        is_read = what != 0
-        is_read[end_at] = in_json[ends_only] & _are_ends(head[ends_only]) & (quotes - begins == _END_SIZE)[ends_only]
-        init_at = np.flatnonzero(is_init)
-        if len(init_at):
-            is_init_start, is_restore_start = read_init_starts(text, message[init_at])
-            what[init_at[is_init_start]] = INIT_START
-            what[init_at[is_restore_start]] = RESTORE_START
-        # Of everything else each character of the message is looked at: whether the line is JSON, and what it may tell.
-        others = np.flatnonzero(~is_read & ~odd)
-        is_json, tells = may_tell(text, message[others], quote[others], what[others] != 0)
-        odd[others] = ~is_json | tells
-        odd[others] |= is_report[others] | is_start[others] | is_end[others]
-        what[odd] = 0
-        if self.reports_only:
-            keep = what == REPORT
-            what[~keep] = 0
-        for layout, here in groups:
-            lines = here[what[here] != 0]
-            ms[lines] = layout.instants(text, starts[lines], ends[lines])
+        count = len(block.starts)
+        columns = Columns.of(count)
+        what = columns.what
+        stream, quotes = np.zeros((2, count), np.int64)
+        self._read_lines(block, columns, stream, quotes)
+        report_at, start_at = np.flatnonzero(what == REPORT), np.flatnonzero(what == START)
+        columns.ask(block, report_at, quotes, tab=2)
+        odd = what == ODD
+        odd[count - block.is_cut :] = True
+        what[odd] = PASSED
         found, unreadable = self._read_others(block, np.flatnonzero(odd))
+        if self.reports_only:
+            what[what != REPORT] = PASSED
         at = np.flatnonzero(what)
         return Found(
             at,
             what[at],
-            ms[at],
-            taken(reports, what[report_at] != 0),
-            NO_STARTS if self.reports_only else taken(begun, what[start_at] != 0),
+            columns.ms[at],
+            columns.rows(report_at, start_at),
             found,
             unreadable,
             stream[at],
-            self._names,
+            self._names.told,
         )
 
-    def _laid_out(self, block: Block) -> tuple[Integers, Integers, Integers, list[tuple[Layout, Integers]]]:
-        """By line, where its message begins and where the quote behind that is, and its stream; 0 for odd lines.
-
-        And which lines have which layout.
-        """
-        text, starts, ends = block.text, block.starts, block.ends
-        message, quote, stream = np.zeros((3, len(starts)), np.int64)
-        groups: list[tuple[Layout, Integers]] = []
-        left = np.arange(len(starts) - block.is_cut)
-        while len(left):
-            layout = self._layouts.of(block.line(int(left[0])))
-            if layout is None:
-                left = left[1:]
-                continue
-            fits, ids = layout.fits(text, starts[left], ends[left])
-            fits[0] = True  # the layout is its own
-            here, left = (left, left[:0]) if fits.all() else (left[fits], left[~fits])
-            numbers = self._stream_numbers(layout, None if ids is None else ids if len(here) == len(ids) else ids[fits])
-            if np.min(numbers) < 0:
-                here, numbers = here[numbers >= 0], numbers[numbers >= 0]
-            stream[here] = numbers
-            message[here] = starts[here] + layout.head_size
-            quote[here] = ends[here] - layout.tail_size
-            groups.append((layout, here))
-        return message, quote, stream, groups
-
-    def _stream_numbers(self, layout: Layout, ids: Words | None) -> Integers:
-        """-1 where an id is not made of digits and letters."""
-        if ids is None:
-            return np.array([self._number(layout.stream or self.where.log_stream)])
-        if layout not in self._streams:
-            self._streams[layout] = _Streams(layout.stream, self._number)
-        return self._streams[layout].numbers(ids)
-
-    def _number(self, name: str) -> int:
-        number = self._number_of.setdefault(name, len(self._names))
-        if number == len(self._names):
-            self._names.append(name)
-        return number
+    def _read_lines(self, block: Block, columns: Columns, stream: Integers, quotes: Integers) -> None:
+        names, text = self._names, block.text
+        if not names.told:
+            names.add(self.where.log_stream)
+        line = report = start = 0
+        what, ms, addresses = columns.what, columns.ms, columns.addresses
+        while line < len(block.starts):
+            line, report, start, name_at, name_end = _read_lines(
+                text.address,
+                block.starts,
+                block.ends,
+                line,
+                report,
+                start,
+                *names.table,
+                what,
+                ms,
+                stream,
+                quotes,
+                *addresses,
+            )
+            if name_end > name_at:
+                names.add(text.chars[name_at:name_end].tobytes().decode("ascii"))
 
     def _read_others(self, block: Block, at: Integers) -> tuple[list[tuple[int, LogEvent]], list[Unreadable]]:
         events: list[tuple[int, LogEvent]] = []
@@ -203,88 +148,166 @@ def _read_line(raw: bytes, where: Where, number: int, is_last: bool) -> list[Log
     return []
 
 
+def event_ms(line: bytes) -> int | None:
+    """Epoch ms of the event in a line that may be read here; None for any other line."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not event.keys() <= _MEMBERS or not isinstance(event.get("message"), str):
+        return None
+    ms = event.get("timestamp")
+    return ms if isinstance(ms, int) and len(str(ms)) == EPOCH_MS_SIZE else None
+
+
+_MEMBERS = {"timestamp", "message", "logStreamName", "ingestionTime", "eventId"}
+
+
 # Text that begins no JSON value and tells nothing.
 _TEXT = re.compile(rb"(?!REPORT - |END Duration:)(?:[\[{]?[A-Za-z]|[0-9])")
 
+_TIMESTAMP, _MESSAGE, _STREAM = label('"timestamp":'), label('"message":'), label('"logStreamName":')
+_INGESTION, _EVENT_ID = label('"ingestionTime":'), label('"eventId":')
+_IS_TIMESTAMP, _IS_MESSAGE, _IS_STREAM, _IS_INGESTION, _IS_EVENT_ID = 1, 2, 4, 8, 16
 
-class _Streams:
-    """The numbers of the streams of one layout, by the ids of their environments."""
-
-    def __init__(self, head: str, number: Callable[[str], int]) -> None:
-        self._head = head
-        self._number = number
-        self._seen: set[bytes] = set()
-        self._ids: Words = np.zeros((0, 4), np.uint64)
-        self._numbers: Integers = np.zeros(0, np.int64)
-
-    def numbers(self, ids: Words) -> Integers:
-        """Of each id, or one for all of them; -1 where it is not made of digits and letters."""
-        if (ids == ids[0]).all():
-            return np.full(len(ids), self._number_of(ids[0]))
-        found, is_known = self._looked_up(ids)
-        if not is_known.all():
-            self._learn(ids[~is_known])
-            found, is_known = self._looked_up(ids)
-            # Two whose ids begin alike.
-            for at in np.flatnonzero(~is_known):
-                found[at] = self._number_of(ids[at])
-        return found
-
-    def _number_of(self, words: Words) -> int:
-        if not are_plain(words.reshape(1, -1))[0]:
-            return -1
-        return self._number(self._head + words.tobytes().decode("ascii"))
-
-    def _looked_up(self, ids: Words) -> tuple[Integers, Flags]:
-        if not len(self._ids):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
-        # An id is random: eight characters of it tell it from nearly all others.
-        at = np.searchsorted(self._ids[:, 0], ids[:, 0])
-        np.minimum(at, len(self._ids) - 1, out=at)
-        known = self._ids[at]
-        known ^= ids
-        return self._numbers[at], np.bitwise_or.reduce(known, axis=1) == 0
-
-    def _learn(self, ids: Words) -> None:
-        fresh = ids[np.unique(ids[:, 0], return_index=True)[1]]
-        fresh = fresh[[each.tobytes() not in self._seen for each in fresh]]
-        self._seen.update(each.tobytes() for each in fresh)
-        both = np.concatenate([self._ids, fresh])
-        numbers = np.concatenate([self._numbers, np.array([self._number_of(each) for each in fresh], np.int64)])
-        order = np.argsort(both[:, 0], kind="stable")
-        self._ids, self._numbers = both[order], numbers[order]
+_REPORT_HEAD, _START_HEAD, _END_HEAD = word("REPORT R"), word("START Re"), word("END Requ")
+_INIT_HEAD, _RESTORE_HEAD = word("INIT_STA"), word("RESTORE_")
 
 
-_END_SIZE = len("END RequestId: ") + 36 + len("\\n")
-_END_LABEL = tuple(word(part) for part in ("\0\0\0\0END ", "RequestI", "d: "))
-_END_MASKS = tuple(word(part) for part in ("\0\0\0\0\xff\xff\xff\xff", "\xff" * 8, "\xff\xff\xff"))
+@compiled
+def _read_lines(
+    text: int,
+    starts: Integers,
+    ends: Integers,
+    line: int,
+    report: int,
+    start: int,
+    names: int,
+    name_ends: int,
+    name_slots: int,
+    last_slot: int,
+    what: Codes,
+    ms: Integers,
+    stream: Integers,
+    quotes: Integers,
+    reports: int,
+    report_ids: int,
+    start_ids: int,
+    versions: int,
+) -> tuple[int, int, int, int, int]:
+    """Tells each line from `line` on, into the arrays from `what` on. There are `report` and `start` rows in them.
+
+    Where it got to: to the end, or to the line of a stream whose name is not in the table; the rows that there are
+    then, and where that name begins and ends.
+    """
+    while line < len(starts):
+        at, end = starts[line], ends[line]
+        found, seen, of_stream, is_whole = PASSED, 0, 0, char_at(text, at) == 123
+        at += 1
+        while is_whole:
+            initial = char_at(text, at + 1)
+            if initial == 116 and begins_with(text, at, _TIMESTAMP):
+                member = _IS_TIMESTAMP
+                at += _TIMESTAMP.size
+                at += char_at(text, at) == 32
+                ms[line], behind = epoch_ms(text, at), at + EPOCH_MS_SIZE
+                is_whole = ms[line] != NEVER
+            elif initial == 109 and begins_with(text, at, _MESSAGE):
+                member = _IS_MESSAGE
+                at += _MESSAGE.size
+                at += char_at(text, at) == 32
+                found, behind = _read_message(text, at + 1, reports, report_ids, report, start_ids, versions, start)
+                quotes[line] = behind
+                is_whole = char_at(text, at) == QUOTE and behind >= 0
+                behind += 1
+            elif initial == 108 and begins_with(text, at, _STREAM):
+                member = _IS_STREAM
+                at += _STREAM.size
+                at += char_at(text, at) == 32
+                behind = end_of_plain(text, at + 1) if char_at(text, at) == QUOTE else -1
+                is_whole = behind >= 0
+                if behind > at + 1:
+                    of_stream = number_of(text, at + 1, behind - at - 1, names, name_ends, name_slots, last_slot)
+                    if of_stream == UNKNOWN:
+                        return line, report, start, at + 1, behind
+                behind += 1
+            elif initial == 105 and begins_with(text, at, _INGESTION):
+                member = _IS_INGESTION
+                at += _INGESTION.size
+                at += char_at(text, at) == 32
+                is_whole, behind = epoch_ms(text, at) != NEVER, at + EPOCH_MS_SIZE
+            elif initial == 101 and begins_with(text, at, _EVENT_ID):
+                member = _IS_EVENT_ID
+                at += _EVENT_ID.size
+                at += char_at(text, at) == 32
+                behind = end_of_plain(text, at + 1) + 1 if char_at(text, at) == QUOTE else 0
+                is_whole = behind > 0
+            else:
+                is_whole = False
+                break
+            is_whole = is_whole and not seen & member
+            seen |= member
+            at = behind
+            if char_at(text, at) == 125:
+                at += 1
+                break
+            is_whole = is_whole and char_at(text, at) == 44
+            at += 1
+            at += char_at(text, at) == 32
+        if not is_whole or at != end or seen & _NEEDED != _NEEDED:
+            found = ODD
+        what[line] = found
+        stream[line] = of_stream
+        report += found == REPORT
+        start += found == START
+        line += 1
+    return line, report, start, 0, 0
 
 
-def _are_ends(head: Words) -> Flags:
-    """Whether END stands before the ids, which begin three bytes behind the fifth word."""
-    wrong = (head[:, 3] ^ _END_LABEL[0]) & _END_MASKS[0]
-    for at in (1, 2):
-        wrong |= (head[:, 3 + at] ^ _END_LABEL[at]) & _END_MASKS[at]
-    found: Flags = wrong == 0
-    return found
+_NEEDED = _IS_TIMESTAMP | _IS_MESSAGE
 
 
-def _are_json_ids(head: Words, at: int) -> Flags:
-    """Whether request ids that stand in five words, three bytes behind their beginning, are no reason for an escape."""
-    ids = head[:, at : at + 5].copy()
-    ids[:, 0] |= _THREE_ZEROS
-    ids[:, 4] |= _LAST_ZERO
-    return are_plain(ids)
-
-
-# A 0 or anything that is or'ed with it: plain if only that is.
-_THREE_ZEROS, _LAST_ZERO = word("///"), word("\0" * 7 + "/")
-
-
-def _has_quotes(words: Words) -> Flags:
-    """Whether a quote or a backslash is among the characters."""
-    found = np.zeros(len(words), np.bool_)
-    for char in ('"', "\\"):
-        zeros = words ^ word(char * 8)
-        found |= ((zeros - U(0x0101010101010101)) & ~zeros & U(0x8080808080808080)) != 0
-    return found
+@inlined
+def _read_message(
+    text: int,
+    at: int,
+    reports: int,
+    report_ids: int,
+    report: int,
+    start_ids: int,
+    versions: int,
+    start: int,
+) -> tuple[int, int]:
+    """What the message is whose first character stands at an offset, and where the quote behind it is; -1 for none."""
+    head = word_at(text, at)
+    if head == _REPORT_HEAD:
+        behind = read_report(text, at, 2, reports, report_ids, report)
+        quote = end_of_string(text, max(behind, at))
+        if behind < 0:
+            return ODD, quote
+        # Nearly all end with a tab and a line end.
+        plain_at = behind + 2 if char_at(text, behind + 1) == 116 and char_at(text, behind) == 92 else behind
+        if plain_at + 2 != quote or char_at(text, plain_at) != 92 or char_at(text, plain_at + 1) != 110:
+            put_integer(reports, report * REPORT_SIZE + OUTCOME, NOT_ASKED)
+        return REPORT, quote
+    if head == _START_HEAD:
+        version_at = read_start(text, at, 2, start_ids, start)
+        quote = end_of_string(text, max(version_at, at))
+        if version_at < 0 or char_at(text, quote - 2) != 92 or char_at(text, quote - 1) != 110:
+            return ODD, quote
+        version = version_word(text, version_at, quote - 2, 2)
+        put_word(versions, start, version)
+        return START if version != NONE else ODD, quote
+    if head == _END_HEAD:
+        behind = end_of_end(text, at, 2)
+        quote = end_of_string(text, max(behind, at))
+        is_end = (
+            behind >= 0 and behind + 2 == quote and char_at(text, behind) == 92 and char_at(text, behind + 1) == 110
+        )
+        return PASSED if is_end else ODD, quote
+    quote = end_of_string(text, at)
+    if head == _INIT_HEAD and is_init_start(text, at):
+        return INIT_START, quote
+    if head == _RESTORE_HEAD and is_restore_start(text, at):
+        return RESTORE_START, quote
+    return ODD if quote >= 0 and may_tell(text, at, quote) else PASSED, quote

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, U, Words
+from serverless_lab.coldstarts.digest.arrays import Flags, Integers, U, Words
 from serverless_lab.coldstarts.invocations import (
     COLD,
     INIT_REPEATED,
@@ -221,21 +221,17 @@ def _closed(known: Flags, pair_of: Integers, resets: Flags, is_quiet: Flags, sam
 
 
 def same_ids(first: Words, first_rows: Integers, second: Words, second_rows: Integers) -> Flags:
-    """Whether the request ids of two rows are the same. What stands around an id in its words does not count."""
+    """Whether the request ids of two rows are the same."""
     found = np.ones(len(first_rows), np.bool_)
-    for at, mask in enumerate(ID_MASKS):
-        found &= ((first[first_rows, at] ^ second[second_rows, at]) & mask) == 0
+    for at in range(first.shape[1]):
+        found &= first[first_rows, at] == second[second_rows, at]
     return found
-
-
-_ALL = U(0xFFFFFFFFFFFFFFFF)
-ID_MASKS = (U(0xFFFFFFFFFF000000), _ALL, _ALL, _ALL, U(0x00FFFFFFFFFFFFFF))
 
 
 def id_hashes(ids: Words) -> Integers:
     """A number for each request id, the same for the same one."""
     mixed = np.zeros(len(ids), np.uint64)
-    for at, mask in enumerate(ID_MASKS):
-        mixed = (mixed ^ (ids[:, at] & mask)) * U(0x9E3779B97F4A7C15)
+    for at in range(ids.shape[1]):
+        mixed = (mixed ^ ids[:, at]) * U(0x9E3779B97F4A7C15)
         mixed ^= mixed >> U(29)
     return (mixed >> U(1)).view(np.int64)

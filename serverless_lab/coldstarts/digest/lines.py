@@ -1,39 +1,53 @@
 """Blocks of an S3 export -> what their lines are: `2025-01-01T00:00:01.727Z REPORT RequestId: …`.
 
-A line that looks exactly as Lambda writes it is read at once with all others of its kind. A line that cannot be a
-platform line is passed over. Any other one goes through the general reader, together with the lines of its event.
+A line that looks exactly as Lambda writes it is read by itself. A line that cannot be a platform line is passed over.
+Any other one goes through the general reader, together with the lines of its event.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from serverless_lab.coldstarts.digest.arrays import Flags, Integers, Words
 from serverless_lab.coldstarts.digest.blocks import Block
-from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, instants, word
-from serverless_lab.coldstarts.digest.telling import coloured_lines, may_tell
-from serverless_lab.coldstarts.digest.text import (
-    AS_WRITTEN,
-    MESSAGE_AT,
-    NO_STARTS,
-    Reports,
-    Starts,
-    read_init_starts,
-    read_reports,
-    read_starts,
+from serverless_lab.coldstarts.digest.chars import (
+    NEVER,
+    NONE,
+    STAMP_SIZE,
+    has_signs_of_instant,
+    minute_ms,
+    second_ms,
+    word,
 )
+from serverless_lab.coldstarts.digest.kinds import INIT_START, REPORT, RESTORE_START, START, Codes
+from serverless_lab.coldstarts.digest.machine import char_at, compiled, put_integer, put_word, word_at
+from serverless_lab.coldstarts.digest.platform_text import (
+    ID_WORDS,
+    NOT_ASKED,
+    OUTCOME,
+    REPORT_SIZE,
+    TAIL_AT,
+    end_of_end,
+    is_init_start,
+    is_restore_start,
+    outcome_of,
+    read_report,
+    read_start,
+    version_word,
+)
+from serverless_lab.coldstarts.digest.telling import coloured_lines, may_tell
 from serverless_lab.coldstarts.formats_text import TextReader, Unreadable, Where
 from serverless_lab.coldstarts.sources import LogEvent
 
-_REPORT_WORD = word(" REPORT ")
-_START_WORD = word(" START R")
-_END_WORD = word(" END Req")
-_INIT_WORD = word(" INIT_ST")
-_RESTORE_WORD = word(" RESTORE")
+_MESSAGE_AT = STAMP_SIZE + 1
+_REPORT_HEAD, _START_HEAD, _END_HEAD = word(" REPORT "), word(" START R"), word(" END Req")
+_INIT_HEAD, _RESTORE_HEAD = word(" INIT_ST"), word(" RESTORE")
+
+PASSED, ODD, _PERHAPS = 0, -1, -2
+"""What a line may be besides a code of kinds.py: nothing, one for the general reader, one that it may have to see."""
 
 
 class NotServed(Exception):
@@ -41,23 +55,76 @@ class NotServed(Exception):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """What REPORT lines say, as records of platform_text.py; and ids and versions of START lines, all as words."""
+
+    reports: Integers
+    report_ids: Words
+    start_ids: Words
+    versions: Words
+
+
+@dataclass(frozen=True)
 class Found:
     """What a block tells. Lines are counted from the block's first one.
 
-    Event i stands on line `at[i]`, is a `what[i]` of kinds.py and happened at `ms[i]`. `reports` and `starts` have a
-    row for each REPORT and START among them. `others` are events that the general reader has read, each with a line of
-    its own. Event i is of the stream `names[stream[i]]` where the lines themselves say it.
+    Event i stands on line `at[i]`, is a `what[i]` of kinds.py and happened at `ms[i]`. `rows` has a row for each
+    REPORT and START among them. `others` are events that the general reader has read, each with a line of its
+    own. Event i is of the stream `names[stream[i]]` where the lines themselves say it.
     """
 
     at: Integers
     what: Codes
     ms: Integers
-    reports: Reports
-    starts: Starts
+    rows: Rows
     others: list[tuple[int, LogEvent]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     stream: Integers | None = None
     names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Columns:
+    """Room for what the lines of a block say."""
+
+    what: Codes
+    ms: Integers
+    reports: Integers
+    report_ids: Words
+    start_ids: Words
+    versions: Words
+
+    @classmethod
+    def of(cls, count: int) -> Columns:
+        return cls(
+            np.zeros(count, np.int8),
+            np.zeros(count, np.int64),
+            np.empty((count, REPORT_SIZE), np.int64),
+            np.empty((count, ID_WORDS), np.uint64),
+            np.empty((count, ID_WORDS), np.uint64),
+            np.empty(count, np.uint64),
+        )
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where the last four are."""
+        rows = self.reports, self.report_ids, self.start_ids, self.versions
+        return rows[0].ctypes.data, rows[1].ctypes.data, rows[2].ctypes.data, rows[3].ctypes.data
+
+    def ask(self, block: Block, report_at: Integers, ends: Integers, tab: int) -> None:
+        """Tell the outcomes that are told by text; lines with others are odd. `ends` are those of all messages."""
+        for row in np.flatnonzero(self.reports[: len(report_at), OUTCOME] == NOT_ASKED).tolist():
+            line = report_at[row]
+            tail = block.text.chars[self.reports[row, TAIL_AT] : ends[line]].tobytes()
+            self.reports[row, OUTCOME] = outcome_of(tail, tab)
+            if self.reports[row, OUTCOME] < 0:
+                self.what[line] = ODD
+
+    def rows(self, report_at: Integers, start_at: Integers) -> Rows:
+        """Copies of what is still a REPORT or a START; these were on the lines given."""
+        reports, starts = self.what[report_at] == REPORT, self.what[start_at] == START
+        kept = np.flatnonzero(reports), np.flatnonzero(starts)
+        return Rows(self.reports[kept[0]], self.report_ids[kept[0]], self.start_ids[kept[1]], self.versions[kept[1]])
 
 
 def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Found:
@@ -68,87 +135,97 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
         reports_only: pass over lines that begin as START, END and INIT_START do.
     """
     text, starts, ends, is_event = block.text, block.starts, block.ends, block.is_event
-    heads = text.words(starts + (MESSAGE_AT - 1))
-    asked = heads if is_event.all() else np.where(is_event, heads, _NO_EVENT)
-    is_report, is_start, is_end = asked == _REPORT_WORD, asked == _START_WORD, asked == _END_WORD
-    is_init = (asked == _INIT_WORD) | (asked == _RESTORE_WORD)
-    is_known = is_report | is_start | is_end | is_init
-    what = np.zeros(len(starts), np.int8)
-    ms = np.zeros(len(starts), np.int64)
-
-    report_at = np.flatnonzero(is_report)
-    reports, head = read_reports(text, starts[report_at] + MESSAGE_AT, ends[report_at], AS_WRITTEN)
-    what[report_at[reports.ok]] = REPORT
-    odd = is_report & (what != REPORT)
-    if asked is not heads:
-        odd |= is_report & _goes_on(is_event)
-    timed = report_at
-    stamps = [head[:, word_at] for word_at in range(3)]
-    begun = NO_STARTS
-    start_at = report_at[:0]
-    if not reports_only:
-        start_at = np.flatnonzero(is_start)
-        begun = read_starts(text.windows(starts[start_at] - 1, 13), starts[start_at] + MESSAGE_AT, ends[start_at])
-        what[start_at[begun.ok]] = START
-        init_at = np.flatnonzero(is_init)
-        if len(init_at):
-            is_init_start, is_restore_start = read_init_starts(text, starts[init_at] + MESSAGE_AT)
-            what[init_at[is_init_start]] = INIT_START
-            what[init_at[is_restore_start]] = RESTORE_START
-        odd |= (is_start | is_init) & (what == 0)
-        # END says nothing here, if only it has an id.
-        end_at = np.flatnonzero(is_end)
-        begins = starts[end_at]
-        odd[end_at] = (ends[end_at] - begins != _END_SIZE) | (text.buffer[begins + _END_ID] <= 32)
-        timed = np.concatenate([report_at, start_at, init_at])
-        others = text.windows(starts[timed[len(report_at) :]], 3)
-        stamps = [np.concatenate([stamp, others[:, word_at]]) for word_at, stamp in enumerate(stamps)]
-    ms[timed], has_time = instants(*stamps)
-    if not has_time.all():
-        without = timed[~has_time]
-        odd[without] |= what[without] != 0
-
-    unknown = np.flatnonzero(~is_known)
-    perhaps = unknown[may_tell(text, starts[unknown], ends[unknown], heads[unknown])]
+    columns = Columns.of(len(starts))
+    what = columns.what
+    _read_lines(text.address, starts, ends, is_event, reports_only, what, columns.ms, *columns.addresses)
+    report_at, start_at = np.flatnonzero(what == REPORT), np.flatnonzero(what == START)
+    columns.ask(block, report_at, ends, tab=1)
+    odd = what == ODD
+    perhaps = np.flatnonzero(what == _PERHAPS)
     odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
     coloured = coloured_lines(text, starts, ends)
-    if len(coloured):
-        coloured = coloured[~is_known[coloured]]
-        odd[coloured] = [_MARK.search(_COLOUR.sub(b"", block.line(int(line)))) is not None for line in coloured]
+    coloured = coloured[what[coloured] <= 0]
+    odd[coloured] |= np.array(
+        [_MARK.search(_COLOUR.sub(b"", block.line(int(line)))) is not None for line in coloured], np.bool_
+    )
     odd[-1] |= block.is_cut
+    what[what < 0] = PASSED
     found: list[tuple[int, LogEvent]] = []
     unreadable: list[Unreadable] = []
     if odd.any():
         odd = _whole_events(odd, is_event)
-        what[odd] = 0
+        what[odd] = PASSED
         found, unreadable = _read_others(block, odd, where)
-        reports, begun = taken(reports, what[report_at] != 0), taken(begun, what[start_at] != 0)
     at = np.flatnonzero(what)
-    return Found(at, what[at], ms[at], reports, begun, found, unreadable)
+    return Found(at, what[at], columns.ms[at], columns.rows(report_at, start_at), found, unreadable)
 
 
-_NO_EVENT = np.uint64(0)
-_END_ID = MESSAGE_AT + len("END RequestId: ")
-_END_SIZE = _END_ID + 36
-
-Columns = TypeVar("Columns", Reports, Starts)
-
-
-def taken(columns: Columns, keep: Flags) -> Columns:
-    """Some of the rows."""
-    if keep.all():
-        return columns
-    return replace(columns, **{name: getattr(columns, name)[keep] for name in vars(columns)})
-
-
-def _goes_on(is_event: Flags) -> Flags:
-    """Which lines have more than one line behind them in their event.
-
-    One has X-Ray ids, which nothing here uses; what follows on those may be a field again.
-    """
-    more = np.zeros(len(is_event), np.bool_)
-    np.logical_not(is_event[1:] | np.append(is_event[2:], True), out=more[:-1])
-    return more
+@compiled
+def _read_lines(
+    text: int,
+    starts: Integers,
+    ends: Integers,
+    is_event: Flags,
+    reports_only: bool,
+    what: Codes,
+    ms: Integers,
+    reports: int,
+    report_ids: int,
+    start_ids: int,
+    versions: int,
+) -> None:
+    """Tells each line, into the arrays from `what` on."""
+    count = len(starts)
+    report, start = 0, 0
+    # Lines of one minute stand together, mostly.
+    date, clock, begun_ms = word_at(text, 0), word_at(text, 0), NEVER
+    for line in range(count):
+        begin, end = starts[line], ends[line]
+        at = begin + _MESSAGE_AT
+        head = word_at(text, at - 1)
+        is_report, is_start = head == _REPORT_HEAD, head == _START_HEAD
+        is_end, is_init = head == _END_HEAD, head in (_INIT_HEAD, _RESTORE_HEAD)
+        if not is_event[line] or not (is_report or is_start or is_end or is_init):
+            if has_signs_of_instant(text, begin):
+                begin += STAMP_SIZE
+            if may_tell(text, begin, end):
+                what[line] = _PERHAPS
+            continue
+        if reports_only and not is_report:
+            continue
+        found = ODD
+        if is_report:
+            behind = read_report(text, at, 1, reports, report_ids, report)
+            # What goes on for more lines than X-Ray's one may be fields again.
+            goes_on = line + 2 < count and not is_event[line + 1] and not is_event[line + 2]
+            if behind >= 0 and not goes_on:
+                found = REPORT
+                if behind != end and (char_at(text, behind) != 9 or behind + 1 != end):
+                    put_integer(reports, report * REPORT_SIZE + OUTCOME, NOT_ASKED)
+        elif is_start:
+            version_at = read_start(text, at, 1, start_ids, start)
+            if version_at >= 0:
+                version = version_word(text, version_at, end, 1)
+                put_word(versions, start, version)
+                if version != NONE:
+                    found = START
+        elif is_end:
+            # It says nothing here, if only it has an id.
+            found = PASSED if end_of_end(text, at, 1) == end else ODD
+        elif is_init_start(text, at):
+            found = INIT_START
+        elif is_restore_start(text, at):
+            found = RESTORE_START
+        if found > 0:
+            if begun_ms == NEVER or word_at(text, begin) != date or word_at(text, begin + 8) != clock:
+                date, clock, begun_ms = word_at(text, begin), word_at(text, begin + 8), minute_ms(text, begin)
+            rest_ms = second_ms(text, begin + 16)
+            if begun_ms == NEVER or rest_ms < 0:
+                found = ODD
+            ms[line] = begun_ms + rest_ms
+            report += found == REPORT
+            start += found == START
+        what[line] = found
 
 
 def _whole_events(odd: Flags, is_event: Flags) -> Flags:

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from serverless_lab.coldstarts.digest.arrays import Integers
 from serverless_lab.coldstarts.digest.kinds import CODE_OF
 from serverless_lab.coldstarts.digest.lines import NotServed
 from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Digest, Group, Key, Packed, Times
 from serverless_lab.coldstarts.digest.parts import GroupPart
 from serverless_lab.coldstarts.digest.plan import Piece
 from serverless_lab.coldstarts.digest.rows import US_MAX
-from serverless_lab.coldstarts.digest.swar import Integers
 from serverless_lab.coldstarts.digest.unit import Bins, OutOfReach, UnitResult
 from serverless_lab.coldstarts.formats_text import Unreadable
 from serverless_lab.coldstarts.invocations import (

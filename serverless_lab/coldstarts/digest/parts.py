@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serverless_lab.coldstarts.digest.arrays import Integers, U
 from serverless_lab.coldstarts.digest.kinds import CODE_OF, Codes
 from serverless_lab.coldstarts.digest.model import COUNTS, WIDTH, Packed
 from serverless_lab.coldstarts.digest.rows import Rows
-from serverless_lab.coldstarts.digest.swar import Integers, U
 from serverless_lab.coldstarts.invocations import COLD, INIT_REPEATED, KINDS, RESTORED
 
 _WITH_INIT, _TIMEOUTS, _ERRORS, _BILLED, _BILLED_MS, _BILLED_MB_MS = (

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from serverless_lab.coldstarts.digest.blocks import MARGIN, Part
-from serverless_lab.coldstarts.digest.layouts import Layouts
-from serverless_lab.coldstarts.digest.swar import STAMP_SIZE, Text, instants
+from serverless_lab.coldstarts.digest.chars import NEVER, STAMP_SIZE, Text, minute_ms, second_ms
+from serverless_lab.coldstarts.digest.json_lines import event_ms
 from serverless_lab.coldstarts.files import _files as files_below
 from serverless_lab.coldstarts.files import names_in_path
 from serverless_lab.coldstarts.formats_json import is_json, read_json
@@ -173,10 +171,12 @@ def _export_ms(head: bytes) -> int | None:
     stamped = [line[: STAMP_SIZE + 1] for line in lines if line[STAMP_SIZE : STAMP_SIZE + 1] == b" "]
     if not stamped or not _is_log(lines):
         return None
-    text = Text(b"".join(line.ljust(32, b"\0") for line in stamped))
-    window = text.windows(np.arange(len(stamped)) * 32, 4)
-    ms, is_instant = instants(window[:, 0], window[:, 1], window[:, 2])
-    return int(ms[is_instant][0]) if is_instant.any() else None
+    for stamp in stamped:
+        text = Text(stamp + bytes(MARGIN))
+        minute, rest = minute_ms(text.address, 0), second_ms(text.address, 16)
+        if minute != NEVER and rest >= 0:
+            return minute + rest
+    return None
 
 
 def _json_ms(head: bytes, log_stream: str) -> int | None:
@@ -191,12 +191,7 @@ def _json_ms(head: bytes, log_stream: str) -> int | None:
     where = Where(log_stream=log_stream)
     for _ in read_json([whole.decode("utf-8", "replace")], where):
         pass
-    text = Text(head + bytes(MARGIN))
-    line = whole.split(b"\n", 1)[0].removesuffix(b"\r")
-    layout = Layouts().of(line)
-    if layout is None or not where.found:
-        return None
-    return int(layout.instants(text, np.array([0]), np.array([len(line)]))[0])
+    return event_ms(whole.split(b"\n", 1)[0]) if where.found else None
 
 
 def _is_log(lines: list[bytes]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from serverless_lab.coldstarts.digest.plan import Piece
 from serverless_lab.coldstarts.digest.unit import UnitResult
-from serverless_lab.coldstarts.digest.work import Orders, read_pieces
+from serverless_lab.coldstarts.digest.work import Orders, load, read_pieces
 from serverless_lab.errors import ReportError
 
 Task = tuple[Piece, ...]
@@ -34,6 +34,7 @@ def read_in_processes(tasks: Sequence[Task], orders: Orders, processes: int) -> 
     Raises:
         ReportError: a worker process ended early: out of memory, or killed.
     """
+    load([piece for task in tasks for piece in task])
     # A copy of this process starts at once, and has loaded everything. With threads running it could get stuck.
     alone = threading.active_count() == 1 and "fork" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")

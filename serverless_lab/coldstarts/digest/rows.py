@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, Words
-from serverless_lab.coldstarts.digest.text import OUTCOMES, outcome_number
+from serverless_lab.coldstarts.digest.arrays import Flags, Integers, Words
+from serverless_lab.coldstarts.digest.platform_text import OUTCOMES, outcome_number
 from serverless_lab.coldstarts.invocations import KEEPING_ERROR_TYPES, RESETTING_STATUSES
 from serverless_lab.coldstarts.sources import LogEvent
 from serverless_lab.report_line import ReportLine, has_init_duration_first

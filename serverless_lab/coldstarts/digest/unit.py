@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from serverless_lab.coldstarts.digest.arrays import Flags, Integers, Words
 from serverless_lab.coldstarts.digest.kinds import (
     INIT_START,
     OTHER,
@@ -39,7 +40,6 @@ from serverless_lab.coldstarts.digest.rows import (
     id_words,
     text_of,
 )
-from serverless_lab.coldstarts.digest.swar import Flags, Integers, Words
 from serverless_lab.coldstarts.formats_text import Unreadable
 from serverless_lab.coldstarts.invocations import function_name, split_stream_name
 from serverless_lab.coldstarts.sources import LogEvent
@@ -52,6 +52,11 @@ from serverless_lab.report_line import (
     RestoreStart,
     StartLine,
 )
+
+REPORT_COLUMNS = (
+    *("duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"),
+)
+"""Names for the numbers of a record of platform_text.py that are kept."""
 
 ODD_REPORT = 5  # a REPORT that the general reader has read
 _INIT_LINES = (InitStart, InitReport, RestoreStart, RestoreReport)
@@ -163,13 +168,11 @@ class Unit:
         result.lines[part] += lines
         of = np.full(len(found.at), stream, np.int32)
         self._events.add(line=found.at + base, what=found.what, ms=found.ms, stream=of)
-        reports = found.reports
-        names = ["duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"]
-        self._reports.add(**{name: getattr(reports, name) for name in names})
+        rows = found.rows
+        self._reports.add(**dict(zip(REPORT_COLUMNS, rows.reports.T, strict=False)))
         if self.kinds:
-            # A copy of its own: else the whole windows would stay.
-            self._reports.add(ids=reports.ids.copy())
-            self._starts.add(ids=found.starts.ids.copy(), versions=found.starts.versions)
+            self._reports.add(ids=rows.report_ids)
+            self._starts.add(ids=rows.start_ids, versions=rows.versions)
         for at, event in found.others:
             own = self.stream(event.log_group, event.log_stream, begins_here=False)
             odd = OddReport.of(event)

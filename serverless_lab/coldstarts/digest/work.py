@@ -8,13 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.blocks import ANY_BYTE, BLOCK_BYTES, DIGITS, blocks, open_at
+from serverless_lab.coldstarts.digest.arrays import Integers
+from serverless_lab.coldstarts.digest.blocks import (
+    ANY_BYTE,
+    BLOCK_BYTES,
+    DIGITS,
+    MARGIN,
+    ROOM,
+    Block,
+    blocks,
+    line_ends,
+    open_at,
+)
+from serverless_lab.coldstarts.digest.chars import Text
 from serverless_lab.coldstarts.digest.json_lines import JsonLines
 from serverless_lab.coldstarts.digest.lines import Found, read_block
 from serverless_lab.coldstarts.digest.packed import Packed
 from serverless_lab.coldstarts.digest.plan import JSON, Piece
 from serverless_lab.coldstarts.digest.rows import distinct
-from serverless_lab.coldstarts.digest.swar import Integers
 from serverless_lab.coldstarts.digest.unit import Bins, Unit, UnitResult
 from serverless_lab.coldstarts.formats_text import Where
 
@@ -66,6 +77,18 @@ def read_pieces(pieces: Sequence[Piece], orders: Orders) -> Iterator[UnitResult]
         if packed is not None and packed.problem is not None:
             unit.unreadable(piece.number, [where.unreadable(0, "", packed.problem)])
     yield unit.reduce()
+
+
+def load(pieces: Sequence[Piece]) -> None:
+    """Compile what reads these pieces, or load it: a copy of this process has it then."""
+    text = Text(bytes(ROOM) + b"\n" + bytes(MARGIN))
+    at, is_event = np.array([ROOM]), np.array([False])
+    block = Block(text, at, line_ends(text, ROOM, ROOM + 1), is_event, 0, 0)
+    formats = {piece.format for piece in pieces}
+    if JSON in formats:
+        JsonLines(Where()).read(block)
+    if formats - {JSON}:
+        read_block(block, Where())
 
 
 def _streams(found: Found, unit: Unit, log_group: str) -> Integers:
