@@ -176,7 +176,8 @@ def billing_sentence(found: Billing | None) -> str:
     """The era in words, with how well it fits."""
     if found is None:
         return "cannot be told: no line states Billed Duration"
-    share = f"{found.fitting.count:,} of {found.fitting.n:,} lines fit"
+    lines = "line fits" if found.fitting.n == 1 else "lines fit"
+    share = f"{found.fitting.count:,} of {found.fitting.n:,} {lines}"
     match found.era:
         case "init-billed":
             rule = f"the init is billed, {RULES[WITH_INIT]}"

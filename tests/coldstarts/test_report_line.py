@@ -140,6 +140,8 @@ def test_a_line_with_a_status_ends_without_a_tab():
         f"REPORT RequestId: {ID}\tRuntime Duration: 4.00 ms\tPost Runtime Duration: 1.00 ms",
         f"REPORT RequestId: {ID}\tDuration: 3,01 ms",
         f"REPORT RequestId: {ID}\tDuration: 3.01 s",
+        f"REPORT RequestId: {ID}\tDuration: 3.01 msec",
+        f"REPORT RequestId: {ID}\tDuration: 3.01 MB",
         f"REPORT - {ID}\nDuration: 3.01 ms",
         f"INIT_REPORT Init Duration: 9 ms RequestId: {ID} Duration: 3.01 ms",
         "REPORT of the day: Duration: 3.01 ms",
@@ -148,6 +150,13 @@ def test_a_line_with_a_status_ends_without_a_tab():
 def test_a_line_without_a_duration_of_its_own_is_no_report(text):
     """`Billed Duration`, `Runtime Duration` and the others end in `Duration:` too."""
     assert parse(text) is None
+
+
+def test_a_number_in_another_unit_is_not_the_field():
+    """Bytes, or a time for a size: neither is turned into what the field would be."""
+    found = parse(f"REPORT RequestId: {ID}\tDuration: 3.01 ms\tMemory Size: 128 ms\tMax Memory Used: 37748736\t\n")
+    assert found is not None
+    assert (found.duration_ms, found.memory_size_mb, found.max_memory_used_mb) == (3.01, None, None)
 
 
 def test_a_field_of_another_tool_is_stepped_over():
@@ -381,6 +390,12 @@ def test_what_is_left_of_any_cut_line_says_nothing_the_whole_one_does_not(line, 
     elif found is not None:
         assert (found.request_id, found.status) == (line.request_id, line.status)
         assert found.error_type in (None, line.error_type)
+
+
+@pytest.mark.parametrize("end", ["t", "time", "timeou", "e", "err"])
+def test_a_report_that_was_cut_within_its_status_tells_nothing(end):
+    """It failed, and would look like one that did not."""
+    assert whole_part(f"{CLASSIC.rstrip()}\tStatus: {end}") is None
 
 
 def test_a_whole_line_without_a_line_end_is_read():
