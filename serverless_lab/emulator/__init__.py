@@ -2,6 +2,7 @@
 
     edge            what may come in from outside, request ids on what goes out
     ministack       the adapter to MiniStack, with the other ministack_* modules: every invocation passes there
+    openapi_routes  what an HTTP API's OpenAPI body says: routes, integrations, authorizers; no I/O
     insights        queries of Logs Insights and their answers, no I/O; `insights_service` is the API in front of them
     plane           carries an invocation: asks the scheduler, runs the phases it commands
     scheduler       decides: events in, commands out (model, events, commands, concurrency, allocation); no I/O, no time

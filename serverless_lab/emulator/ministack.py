@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from serverless_lab import quotas
-from serverless_lab.emulator import launch, ministack_functions, ministack_logs, ministack_time
+from serverless_lab.emulator import launch, ministack_functions, ministack_http_apis, ministack_logs, ministack_time
 from serverless_lab.emulator.clock import Actor, Clock, VirtualClock
 from serverless_lab.emulator.code import CodeStore
 from serverless_lab.emulator.environments import (
@@ -153,6 +153,7 @@ class Adapter:
         apigateway_v1._import_operation = keeping_timeout(apigateway_v1._import_operation)
         self._versions.install()
         ministack_logs.install(Insights(self.clock.epoch_ms))
+        ministack_http_apis.install()
         ministack_functions.install(urlsplit(self.endpoint_url).port or 80, self._invalidate)
         if isinstance(self.clock, VirtualClock):
             ministack_time.install(self.clock)

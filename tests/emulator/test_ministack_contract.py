@@ -7,6 +7,7 @@ from importlib import metadata
 
 from ministack import app
 from ministack.services import (
+    apigateway,
     apigateway_v1,
     cloudwatch_logs,
     dynamodb,
@@ -210,6 +211,17 @@ def test_functions_are_created_and_updated_by_what_we_wrap():
     delete = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]["delete"]
     assert parameters(delete) == ["physical_id", "props"]
     assert "invalidate_worker" not in source(provisioners._lambda_delete), "else it tells by itself"
+
+
+def test_http_apis_are_made_by_what_we_wrap_and_filled_by_what_we_call():
+    """See serverless_lab/emulator/ministack_http_apis.py."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]
+    assert parameters(handler["create"]) == ["logical_id", "props", "stack_name"]
+    assert parameters(handler["update"]) == ["physical_id", "old_props", "new_props", "stack_name", "logical_id"]
+    assert '"Body"' not in source(provisioners._apigw_v2_api_create), "else it imports by itself"
+    for kind in ("route", "integration", "authorizer"):
+        assert parameters(getattr(apigateway, f"_create_{kind}")) == ["api_id", "data"]
+        assert parameters(getattr(apigateway, f"_delete_{kind}"))[0] == "api_id"
 
 
 def test_function_urls_are_made_and_answered_by_what_we_wrap():
