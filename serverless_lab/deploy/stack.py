@@ -55,6 +55,8 @@ STUCK = {
     ),
     "DELETE_FAILED": (": it could not be deleted the last time", ""),
 }
+NO_ENVIRONMENT = "Error while creating lambda"
+"""How LocalStack 4.8.1 begins to say that a function's environment cannot start, mostly for want of Docker."""
 SUCCEEDED = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
@@ -328,7 +330,12 @@ class _Deployer:
             why = f"resource `{cause.logical_id}` ({cause.resource_type}): {cause.reason or cause.status}"
         if cause is None or cause.resource_type == STACK_TYPE:
             why = self._validation_failure(StackName=stack_id) or why
-        if status == "UPDATE_ROLLBACK_COMPLETE":
+        if cause is not None and (cause.reason or "").startswith(NO_ENVIRONMENT):
+            hint = (
+                f"{self._target.name} could not make a place to run it in, and its own log says why; "
+                f"`lab doctor --target {self._target.name}` looks for Docker"
+            )
+        elif status == "UPDATE_ROLLBACK_COMPLETE":
             hint = "what was deployed before is in place again; mend the template, then deploy"
         elif status in STUCK:
             hint = STUCK[status][1].format(self._stack_name) + f"`lab destroy {self._stack_name}`, then deploy again"
@@ -336,6 +343,8 @@ class _Deployer:
             hint = "mend the template, then deploy: what is left of the stack is deleted first"
         else:
             hint = f"delete it with `lab destroy {self._stack_name}`, then deploy again"
+        if action is Action.RECREATED:
+            why += "; the stack that was there before was deleted for it, as this target cannot update it"
         raise DeployError(f"stack `{self._stack_name}` could not be {what} and is in {status}: {why}", hint=hint)
 
     def _tidy_up(self, stack_id: str, document: Mapping[str, Any]) -> None:

@@ -137,7 +137,28 @@ def test_a_function_that_localstack_cannot_run_is_named_and_leaves_nothing(
     refused = lab.refused(*words)
     assert "resource `Named`" in refused.error
     assert "no runtime python3.9" in refused.error, "LocalStack's own reason"
+    assert "`lab doctor --target localstack` looks for Docker" in refused.hint
     (role,) = names_of(localstack, "cannot-")
     assert "NamedRole" in role
     lab("destroy", "cannot", "--target", "localstack", "--yes")
     assert names_of(localstack, "cannot-") == []
+
+
+def test_a_changed_stack_that_cannot_be_made_anew_says_that_the_one_before_is_gone(
+    localstack: LocalStack, lab: Lab, tmp_path: Path
+) -> None:
+    """LocalStack cannot update it, so there is nothing to roll back to."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context): return 1\n")
+    template = tmp_path / "template.yaml"
+    template.write_text(UNNAMED.replace("python3.9", "python3.12"))
+    words = ["deploy", "--target", "localstack", "--template", str(template), "--stack", "replaced"]
+    lab(*words)
+    template.write_text(UNNAMED)
+    assert "the stack that was there before was deleted for it" in lab.refused(*words).error
+    template.write_text(UNNAMED.replace("python3.9", "python3.12").replace("128", "256"))
+    again = lab(*words, "--json").json
+    assert any("deleted it first" in note for note in again["notes"])
+    assert lab("invoke", "Named").json == 1
+    lab("destroy", "replaced", "--yes")
+    assert names_of(localstack, "replaced-") == []
