@@ -86,7 +86,7 @@ def test_a_comparison_is_stopped_goes_on_and_is_then_reported_at_once(lab: Lab) 
     # Three and three of three, and some of ten: too few for a difference.
     assert shown.out.startswith("no variant is shown to have fewer cold starts than hello")
     assert (lab.directory / "page.html").read_text().startswith("<!DOCTYPE html>")
-    assert lab("status", "--json").json == {"emulator": None, "deployment": None}
+    assert lab("status", "--json").json == {"emulator": None, "deployment": None, "earlier": []}
 
 
 @pytest.mark.parametrize(
