@@ -32,6 +32,12 @@ WITHOUT_STATUS = ("localstack",)
 measured: LocalStack 4 prints none, of a timeout as of a crash, and no other line that says so.
 """
 
+WITHOUT_MEMORY = ("localstack",)
+"""Targets that print the memory size as Max Memory Used.
+
+documented: in its source, https://github.com/localstack/lambda-runtime-init, cmd/localstack/custom_interop.go
+"""
+
 
 def notes_of(
     manifest: Mapping[str, Any],
@@ -52,7 +58,10 @@ def notes_of(
     notes.extend(kind_notes(total, of_files=files is not None))
     notes.extend(_recycled_notes(manifest, saved))
     if manifest.get("target") in WITHOUT_STATUS:
-        notes.append("LocalStack's REPORT lines have no Status: of failed invocations only the client's side is told.")
+        notes.append(
+            "LocalStack's REPORT lines have no Status, and the memory size for Max Memory Used: of failed invocations "
+            "only the client's side is told, and of memory nothing."
+        )
     notes.extend(_log_notes(saved))
     if saved.unfinished:
         notes.append(unfinished_note(len(saved.unfinished), total.invocations))

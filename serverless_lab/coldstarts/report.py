@@ -176,9 +176,11 @@ def make_report(
     Raises:
         BadInput: `bin_ms` would make too many bins.
     """
-    from serverless_lab.coldstarts.notes import WITHOUT_STATUS, notes_of
+    from serverless_lab.coldstarts.notes import WITHOUT_MEMORY, WITHOUT_STATUS, notes_of
 
     frame = saved.frame
+    if manifest.get("target") in WITHOUT_MEMORY:
+        frame = frame.assign(max_memory_used_mb=frame["max_memory_used_mb"].mask(frame["duration_ms"].notna()))
     started_at_ms = manifest.get("started_at_ms")
     began = began_ms(frame)
     bins = checked_bins(make_bins(began, started_at_ms, bin_ms))

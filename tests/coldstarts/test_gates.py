@@ -163,6 +163,7 @@ def test_a_target_whose_reports_have_no_status_passes_no_gate_on_failures():
     saved = SavedInvocations.from_invocations(build_invocations(events), read_at_ms=T0 + 90_000)
     found = make_report({**manifest(), "target": "localstack"}, saved, requests())
     assert outcomes(found, "timeouts > 0", "cold_rate > 1%", "client_failures > 0") == [UNTOLD, FAILED, FAILED]
+    assert outcomes(found, "max_memory > 1MB", "memory_share > 1%") == [UNTOLD, UNTOLD], "it prints the memory size"
     assert any(note.startswith("LocalStack's REPORT lines have no Status") for note in found.notes)
     counts, _ = words.group_cells(found)
     assert {row[0]: row[-1] for row in counts.rows} == {"Mail": "–", "Orders": "1 timed out"}
