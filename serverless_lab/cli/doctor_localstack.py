@@ -47,6 +47,7 @@ def look_at_localstack(
         endpoint = target.endpoint_url
         info = get_json(f"{endpoint}/_localstack/info")
         mini = get_json(f"{endpoint}/_ministack/health") if info is None else None
+        own = None if mini is None else get_json(f"{endpoint}/_lab/status")
         health = mini or get_json(f"{endpoint}/_localstack/health")
     except OSError as error:
         reason = getattr(error, "reason", error)
@@ -59,6 +60,12 @@ def look_at_localstack(
         return
     except LabError as error:
         yield _found("endpoint", BAD, error.message, error.hint)
+        return
+    if own is not None:
+        text = f"lab's own emulator answers at {endpoint}, which is the target `local`"
+        yield _found(
+            "endpoint", DOUBTFUL, text, "unset AWS_ENDPOINT_URL, as `lab status --env` sets it, or name another"
+        )
         return
     if info is None and health is None:
         yield _found("endpoint", BAD, f"what answers at {endpoint} is no LocalStack", HINT)

@@ -19,7 +19,7 @@ from serverless_lab.errors import EmulatorError, LoadError, NothingDeployed, Tar
 from serverless_lab.project import DeployedFunction, Deployment, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from types import TracebackType
 
     from serverless_lab.load.child import RemoteWorkers
@@ -179,28 +179,27 @@ def check_succeeded(project: Project, result: LoadResult) -> None:
     last = project.deployment_or_none()
     functions = last.functions if last is not None and last.stack_name == result.manifest.stack_name else ()
     raise LoadError(
-        f"run {result.manifest.run_id}: every request failed{_outcomes(result)}", hint=_why_none(result, functions)
+        f"run {result.manifest.run_id}: every request failed{_outcomes(result)}",
+        hint=why_none(result.by_status, functions),
     )
 
 
+UNAUTHORIZED = 401
 NO_SUCH_ROUTE = frozenset({403, 404})
 """What API Gateway answers to a path that the API does not have: a REST API, an HTTP API."""
 
 
-def _why_none(result: LoadResult, functions: Sequence[DeployedFunction]) -> str:
-    if result.by_status and set(result.by_status) <= NO_SUCH_ROUTE:
+def why_none(statuses: Collection[int], functions: Sequence[DeployedFunction]) -> str:
+    """Where to look when every request failed with these."""
+    if set(statuses) == {UNAUTHORIZED}:
+        return "it asks who you are: send what its authorizer wants to see, --header 'authorization=...'"
+    if statuses and set(statuses) <= NO_SUCH_ROUTE:
         return "an API answers so to a path that it does not have: send one of its own with --request 'GET /path'"
     for function in functions:
         if function.cannot_run is not None:
             return f"{function.name} does not run here: {function.cannot_run}"
-    if any(status >= 500 for status in result.by_status) and functions:
-        name = functions[0].name if len(functions) == 1 else "FUNCTION"
-        return f"see why: `lab invoke {name}` shows its answer, `lab logs {name}` its log"
-    if not result.by_status and all(error.startswith("timeout") for error in result.by_error) and functions:
-        return (
-            "no answer came in time: `client_timeout` of the scenario says how long clients wait, "
-            f"`lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}` what became of the requests"
-        )
+    if any(status >= 500 for status in statuses) and functions:
+        return f"see why in the log: `lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}`"
     return "which statuses are a success is the scenario's to say: `expect` of a request, see docs/scenarios.md"
 
 

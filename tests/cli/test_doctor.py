@@ -107,6 +107,12 @@ def test_something_else_at_that_address_is_no_localstack(lab: Lab) -> None:
     port = lab("up", "--json").json["port"]
     answer = lab("doctor", "--target", "localstack", "--json", ok=False, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}/x")
     assert answer.json["usable"] is False
+    # As in a shell that `lab status --env` was evaluated in, for the AWS CLI.
+    [finding] = lab("doctor", "--target", "localstack", "--json", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}").json[
+        "findings"
+    ]
+    assert finding["state"] == "warning" and "lab's own emulator answers" in finding["text"]
+    assert "unset AWS_ENDPOINT_URL" in finding["hint"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from serverless_lab.cli.load import why_none
+from serverless_lab.project import DeployedFunction
 from tests.cli.conftest import Lab
 
 pytestmark = pytest.mark.process
@@ -28,6 +30,24 @@ Resources:
       InlineCode: "def handler(event:, context:) = {statusCode: 200}"
       Events: {Get: {Type: Api, Properties: {Path: /gem, Method: get}}}
 """
+
+
+@pytest.mark.parametrize(
+    ("statuses", "hint"),
+    [
+        ({401: 9}, "--header 'authorization=...'"),
+        ({403: 9}, "--request 'GET /path'"),
+        ({404: 5, 403: 4}, "--request 'GET /path'"),
+        ({500: 9}, "`lab logs shop-pay`"),
+        ({400: 9}, "`expect` of a request"),
+        ({403: 8, 400: 1}, "`expect` of a request"),
+        ({}, "`expect` of a request"),
+    ],
+    ids=str,
+)
+def test_a_load_that_failed_altogether_leads_to_the_likely_reason(statuses: dict[int, int], hint: str) -> None:
+    function = DeployedFunction("Pay", "shop-pay", "/aws/lambda/shop-pay", 128, 3, "python3.12", "x86_64")
+    assert hint in why_none(statuses, [function])
 
 
 def test_a_function_that_cannot_run_here_is_deployed_and_said_to_fail_and_a_load_of_it_is_an_error(lab: Lab) -> None:
