@@ -120,10 +120,20 @@ def test_only_what_is_left_of_an_interrupted_reading_counts(tmp_path: Path) -> N
     assert names == {OTHER}
 
 
-def test_an_emulator_bills_nothing() -> None:
+def test_the_embedded_emulator_bills_nothing() -> None:
+    account: Any = Account(6)
+    account.name = "local"
+    assert way(account, asked=True, max_cost=0.0) == Way(True)
+
+
+def test_an_emulator_whose_queries_do_not_filter_is_read_in_pages_only() -> None:
+    """It would answer, and what it leaves out nobody would see."""
     account: Any = Account(6)
     account.name = "localstack"
-    assert way(account, asked=True, max_cost=0.0) == Way(True)
+    assert way(account) == Way()
+    with pytest.raises(BadInput, match="without doing what it says") as refused:
+        way(account, asked=True)
+    assert "pages cost nothing there" in str(refused.value.hint)
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
