@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serverless_lab.cli.emulator import status
 from serverless_lab.errors import BadInput
 from serverless_lab.project import Deployment, Project
 
@@ -108,3 +109,21 @@ def test_a_memory_of_another_version_names_its_file(project: Project):
     with pytest.raises(BadInput, match=r"earlier\.json is not of this version of lab") as refused:
         project.earlier_deployments()
     assert "rm " in (refused.value.hint or "")
+
+
+def test_status_lists_what_was_deployed_before_with_the_words_that_turn_back_to_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(project.directory)
+    project.remember_deployment(deployment("live", "aws"))
+    project.remember_deployment(deployment("trial", "localstack"))
+    project.remember_deployment(deployment("next", "localstack"))
+    status()
+    shown = capsys.readouterr().out
+    assert "before it: stack trial on localstack (`lab deploy --stack trial`, `lab destroy trial`)" in shown
+    back = "(`lab deploy --stack live --target aws`, `lab destroy live --target aws`)"
+    assert f"before it: stack live on aws {back}" in shown
+    project.forget_deployments(lambda found: found.target == "localstack")
+    status()
+    shown = capsys.readouterr().out
+    assert "deployment: none" in shown and back in shown

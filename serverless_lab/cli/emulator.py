@@ -118,6 +118,15 @@ def status(
         for name, states in sorted(found["environments"].items()):
             counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
             typer.echo(f"  {name}: {counts or 'no environments'}")
+    _tell_deployment(deployment, found)
+    for other in reversed(earlier):
+        name = other.stack_name
+        is_there = deployment is not None and other.target == deployment.target
+        which = name if is_there else f"{name} --target {other.target}"
+        typer.echo(f"before it: stack {name} on {other.target} (`lab deploy --stack {which}`, `lab destroy {which}`)")
+
+
+def _tell_deployment(deployment: Deployment | None, found: dict[str, Any] | None) -> None:
     if deployment is None:
         typer.echo("deployment: none (`lab deploy`)")
         return
@@ -127,9 +136,6 @@ def status(
         typer.echo(f"  API: {deployment.api_url}")
     if _is_gone(deployment, found):
         typer.echo("  it is gone: the emulator that held it has ended (`lab deploy` brings it back)")
-    for other in reversed(earlier):
-        name = other.stack_name
-        typer.echo(f"before it: stack {name} on {other.target} (`lab deploy --stack {name}`, `lab destroy {name}`)")
 
 
 def _is_gone(deployment: Deployment, found: dict[str, Any] | None) -> bool:
