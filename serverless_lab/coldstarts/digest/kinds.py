@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serverless_lab.coldstarts.digest.arrays import Flags, Integers, U, Words
+from serverless_lab.coldstarts.digest.machine import compiled, integer_at
 from serverless_lab.coldstarts.invocations import (
     COLD,
     INIT_REPEATED,
@@ -122,48 +123,26 @@ def tell(story: Story, reports: ReportColumns, start_ids: Words, other_ids: Inte
         return Told(empty, empty, empty.astype(np.int8), empty, empty, empty, empty)
     same = np.zeros(count, np.bool_)  # whether the event before is of the same lane
     np.equal(story.lane[1:], story.lane[:-1], out=same[1:])
-    pairs = _pairs(story, reports, start_ids, same)
+    is_end = np.zeros(count, np.bool_)
+    room = np.empty(count, np.int64)
+    ids = reports.ids.ctypes.data, start_ids.ctypes.data
+    pairs = room[: _find_pairs(what, same, story.row, *ids, reports.ids.shape[1], room, is_end)]
     rows, starts = story.row[pairs + 1], story.row[pairs]
 
-    is_end = np.zeros(count, np.bool_)
-    is_end[pairs + 1] = True
-    resets = np.zeros(count, np.bool_)
-    resets[pairs + 1] = reports.resets[rows]
     # A START without its REPORT behind it may be ended by any later one with its id.
     lonely = story.row[(what == START) & ~np.append(is_end[1:], False)]
     is_special = np.zeros(len(pairs), np.bool_)
     if len(lonely) or len(other_ids):
         hashes = id_hashes(reports.ids[rows])
         is_special = np.isin(hashes, np.concatenate([other_ids, id_hashes(start_ids[lonely])]))
-        resets[pairs[is_special] + 1] = True
-    before, earlier = np.maximum(pairs - 1, 0), np.maximum(pairs - 2, 0)
-    has_before = same[pairs]
-    after_init = has_before & (what[before] >= INIT_START)
-    led_to = np.where(after_init, earlier, before)  # what stands before the invocation and its init
-    is_first = np.where(after_init, ~same[before], ~has_before)
-    is_environment = story.is_environment[stream[pairs]]
-    known = np.where(is_first, story.begins_here[stream[pairs]], is_end[led_to])
-    known = (known | ~is_environment) & ~is_special
-
-    after_init &= is_environment
-    after_reset = ~is_first & resets[led_to] & is_environment
-    init_us, restore_us = reports.init_us[rows], reports.restore_us[rows]
-    is_restored = restore_us >= 0
-    gap_us = (story.ms[pairs] - story.ms[before]) * 1000
-    nobody_waited = after_init & (gap_us > np.where(is_restored, restore_us, init_us) + _GAP_US)
-    kinds = np.full(len(pairs), CODE_OF[WARM])
-    kinds[after_init] = CODE_OF[UNKNOWN]
-    kinds[after_reset] = CODE_OF[INIT_REPEATED]
-    carries = is_restored | (init_us >= 0)
-    if carries.any():
-        kinds[carries] = CODE_OF[COLD]
-        kinds[is_restored] = CODE_OF[RESTORED]
-        kinds[carries & nobody_waited] = CODE_OF[PROACTIVE]
-
+    resets = np.zeros(count, np.bool_)
     pair_of = np.full(count, -1, np.int64)
-    pair_of[pairs] = pair_of[pairs + 1] = np.arange(len(pairs))
-    used = np.flatnonzero(after_init)
-    pair_of[pairs[used] - 1] = used
+    kinds = np.empty(len(pairs), np.int8)
+    known = np.empty(len(pairs), np.bool_)
+    _tell_pairs(
+        *(pairs, rows, is_special, what, story.ms, stream, same, is_end, story.begins_here, story.is_environment),
+        *(reports.init_us, reports.restore_us, reports.resets, resets, pair_of, kinds, known),
+    )
     known[_last_pairs(story, pairs, same)] = False
     known = _closed(known, pair_of, resets, is_end & ~resets, same)
     is_told = np.append(known, False)[pair_of]
@@ -180,11 +159,88 @@ def tell(story: Story, reports: ReportColumns, start_ids: Words, other_ids: Inte
     )
 
 
-def _pairs(story: Story, reports: ReportColumns, start_ids: Words, same: Flags) -> Integers:
-    """Where a START stands with the REPORT of the same request right behind it."""
-    pairs = np.flatnonzero((story.what[:-1] == START) & (story.what[1:] == REPORT) & same[1:])
-    alike = same_ids(reports.ids, story.row[pairs + 1], start_ids, story.row[pairs])
-    return pairs if alike.all() else pairs[alike]
+@compiled
+def _find_pairs(
+    what: Codes,
+    same: Flags,
+    row: Integers,
+    report_ids: int,
+    start_ids: int,
+    id_words: int,
+    pairs: Integers,
+    is_end: Flags,
+) -> int:
+    """Writes where a START stands with the REPORT of the same request right behind it; how often it does."""
+    found = 0
+    for at in range(len(what) - 1):
+        if what[at] != START or what[at + 1] != REPORT or not same[at + 1]:
+            continue
+        report, start = row[at + 1] * id_words, row[at] * id_words
+        is_same = True
+        for place in range(id_words):
+            is_same &= integer_at(report_ids, report + place) == integer_at(start_ids, start + place)
+        if is_same:
+            pairs[found] = at
+            is_end[at + 1] = True
+            found += 1
+    return found
+
+
+@compiled
+def _tell_pairs(
+    pairs: Integers,
+    rows: Integers,
+    is_special: Flags,
+    what: Codes,
+    ms: Integers,
+    stream: Integers,
+    same: Flags,
+    is_end: Flags,
+    begins_here: Flags,
+    is_environment: Flags,
+    init_us: Integers,
+    restore_us: Integers,
+    report_resets: Flags,
+    resets: Flags,
+    pair_of: Integers,
+    kinds: Codes,
+    known: Flags,
+) -> None:
+    """Tells each pair's kind, and whether it can be told, into the arrays from `resets` on.
+
+    `pair_of` gets the pair that an event belongs to.
+    """
+    for pair in range(len(pairs)):
+        at, report = pairs[pair], rows[pair]
+        of_environment = is_environment[stream[at]]
+        has_before = same[at]
+        after_init = has_before and what[at - 1] >= INIT_START
+        led_to = at - 1 - after_init  # what stands before the invocation and its init
+        is_first = not same[at - 1] if after_init else not has_before
+        can_tell = begins_here[stream[at]] if is_first else is_end[led_to]
+        known[pair] = (can_tell or not of_environment) and not is_special[pair]
+        kind = _WARM
+        after_reset = not is_first and resets[led_to]
+        if of_environment and after_reset:
+            kind = _INIT_REPEATED
+        elif of_environment and after_init:
+            kind = _UNKNOWN
+        is_restored = restore_us[report] >= 0
+        if is_restored or init_us[report] >= 0:
+            kind = _RESTORED if is_restored else _COLD
+            took_us = restore_us[report] if is_restored else init_us[report]
+            if of_environment and after_init and (ms[at] - ms[at - 1]) * 1000 > took_us + _GAP_US:
+                kind = _PROACTIVE
+        kinds[pair] = kind
+        resets[at + 1] = report_resets[report] or is_special[pair]
+        pair_of[at] = pair_of[at + 1] = pair
+        if of_environment and after_init:
+            pair_of[at - 1] = pair
+
+
+_WARM, _COLD, _RESTORED, _PROACTIVE, _UNKNOWN, _INIT_REPEATED = (
+    int(CODE_OF[kind]) for kind in (WARM, COLD, RESTORED, PROACTIVE, UNKNOWN, INIT_REPEATED)
+)
 
 
 def _by_stream(story: Story, events: Integers) -> Integers:
@@ -218,14 +274,6 @@ def _closed(known: Flags, pair_of: Integers, resets: Flags, is_quiet: Flags, sam
             return known
         known = known.copy()
         known[joined] = False
-
-
-def same_ids(first: Words, first_rows: Integers, second: Words, second_rows: Integers) -> Flags:
-    """Whether the request ids of two rows are the same."""
-    found = np.ones(len(first_rows), np.bool_)
-    for at in range(first.shape[1]):
-        found &= first[first_rows, at] == second[second_rows, at]
-    return found
 
 
 def id_hashes(ids: Words) -> Integers:

@@ -38,7 +38,7 @@ from serverless_lab.coldstarts.digest.platform_text import (
     read_start,
     version_word,
 )
-from serverless_lab.coldstarts.digest.telling import coloured_lines, may_tell
+from serverless_lab.coldstarts.digest.telling import has_colour, may_tell
 from serverless_lab.coldstarts.formats_text import TextReader, Unreadable, Where
 from serverless_lab.coldstarts.sources import LogEvent
 
@@ -121,10 +121,14 @@ class Columns:
                 self.what[line] = ODD
 
     def rows(self, report_at: Integers, start_at: Integers) -> Rows:
-        """Copies of what is still a REPORT or a START; these were on the lines given."""
-        reports, starts = self.what[report_at] == REPORT, self.what[start_at] == START
-        kept = np.flatnonzero(reports), np.flatnonzero(starts)
-        return Rows(self.reports[kept[0]], self.report_ids[kept[0]], self.start_ids[kept[1]], self.versions[kept[1]])
+        """What is still a REPORT or a START; these were on the lines given."""
+        reports, starts = _kept(self.what[report_at] == REPORT), _kept(self.what[start_at] == START)
+        return Rows(self.reports[reports], self.report_ids[reports], self.start_ids[starts], self.versions[starts])
+
+
+def _kept(rows: Flags) -> slice | Integers:
+    """Some of the rows that were filled: all of them, mostly. What was not filled takes no memory."""
+    return slice(0, len(rows)) if rows.all() else np.flatnonzero(rows)
 
 
 def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Found:
@@ -142,12 +146,7 @@ def read_block(block: Block, where: Where, *, reports_only: bool = False) -> Fou
     columns.ask(block, report_at, ends, tab=1)
     odd = what == ODD
     perhaps = np.flatnonzero(what == _PERHAPS)
-    odd[perhaps] = [_MARK.search(block.line(int(line))) is not None for line in perhaps]
-    coloured = coloured_lines(text, starts, ends)
-    coloured = coloured[what[coloured] <= 0]
-    odd[coloured] |= np.array(
-        [_MARK.search(_COLOUR.sub(b"", block.line(int(line)))) is not None for line in coloured], np.bool_
-    )
+    odd[perhaps] = [_is_marked(block.line(line)) for line in perhaps.tolist()]
     odd[-1] |= block.is_cut
     what[what < 0] = PASSED
     found: list[tuple[int, LogEvent]] = []
@@ -188,7 +187,7 @@ def _read_lines(
         if not is_event[line] or not (is_report or is_start or is_end or is_init):
             if has_signs_of_instant(text, begin):
                 begin += STAMP_SIZE
-            if may_tell(text, begin, end):
+            if may_tell(text, begin, end) or has_colour(text, begin, end):
                 what[line] = _PERHAPS
             continue
         if reports_only and not is_report:
@@ -242,6 +241,10 @@ _MARK = re.compile(
     rb"|REPORT - |END Duration:"
 )
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+def _is_marked(line: bytes) -> bool:
+    return _MARK.search(line) is not None or (b"\x1b" in line and _MARK.search(_COLOUR.sub(b"", line)) is not None)
 
 
 def _read_others(block: Block, odd: Flags, where: Where) -> tuple[list[tuple[int, LogEvent]], list[Unreadable]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from serverless_lab.coldstarts.digest.arrays import Bytes, Integers, U
-from serverless_lab.coldstarts.digest.chars import STAMP_SIZE, Text, has_signs_of_instant, word
-from serverless_lab.coldstarts.digest.machine import char_at, compiled, inlined, word_at
+from serverless_lab.coldstarts.digest.arrays import Bytes, U
+from serverless_lab.coldstarts.digest.chars import NONE, STAMP_SIZE, has_signs_of_instant, word, zero_bytes
+from serverless_lab.coldstarts.digest.machine import bytes_below, char_at, compiled, inlined, word_at
 from serverless_lab.coldstarts.digest.platform_text import ID_SIZE
 
 _NOTHING, _BLANK, _LETTER, _HEAD, _DIGIT, _BRACE, _PERHAPS = range(7)
@@ -82,15 +82,15 @@ def _may_be_text(text: int, at: int, kind: int) -> bool:
     return kind == _DIGIT and (char_at(text, at + 4) in (45, 47) or 48 <= char_at(text, at + 12) <= 57)
 
 
-_ESCAPE = 0x1B
+@inlined
+def has_colour(text: int, at: int, end: int) -> bool:
+    """Whether an escape character stands in a text."""
+    while at < end:
+        escapes = zero_bytes(word_at(text, at) ^ _ESCAPES)
+        if escapes != NONE:
+            return at + bytes_below(escapes) < end
+        at += 8
+    return False
 
 
-def coloured_lines(text: Text, starts: Integers, ends: Integers) -> Integers:
-    """Which lines hold an escape character."""
-    if not len(starts):
-        return np.zeros(0, np.int64)
-    begin, end = int(starts[0]), int(ends[-1])
-    if text.raw.find(_ESCAPE, begin, end) < 0:
-        return np.zeros(0, np.int64)
-    places = np.flatnonzero(text.chars[begin:end] == _ESCAPE) + begin
-    return np.unique(np.searchsorted(starts, places, side="right") - 1)
+_ESCAPES = word("\x1b" * 8)

@@ -217,11 +217,12 @@ class Unit:
         names = [here.function for here in self._streams]
         for what, counts in ((INIT_START, self._result.environments), (RESTORE_START, self._result.restores)):
             at = inits[story.what[inits] == what]
-            places, count = np.unique(
-                np.stack([story.stream[at], self.bins.numbers(story.ms[at])]), axis=1, return_counts=True
-            )
-            for stream, number, each in zip(*places.tolist(), count.tolist(), strict=True):
-                counts[names[stream], number] += each
+            numbers = self.bins.numbers(story.ms[at])
+            if len(at) and (numbers.min() < 1 or numbers.max() > US_MAX):
+                raise OutOfReach
+            places, count = np.unique((story.stream[at] << 33) + numbers, return_counts=True)
+            for place, each in zip(places.tolist(), count.tolist(), strict=True):
+                counts[names[place >> 33], place & ((1 << 33) - 1)] += each
         if len(told.reports):
             words, which = distinct(self._starts.whole("versions", np.uint64)[told.starts])
             versions: list[str | None] = [text_of(word) for word in words]
