@@ -242,7 +242,9 @@ def schema(as_json: AsJson = False) -> None:
 def _refuse_nothing_read(found: ColdStartReport) -> None:
     """A report on files none of which is a log would look like one on functions that nobody called."""
     files = found.files
-    if files is not None and files.unreadable_files and not sum(files.formats.values()):
+    if files is None or found.total.invocations or found.unfinished:
+        return
+    if files.unreadable_files and files.unreadable_files >= sum(files.formats.values()):
         first = files.unreadable[0]
         others = f", and {files.unreadable_files - 1:,} more like it" if files.unreadable_files > 1 else ""
         raise ReportError(

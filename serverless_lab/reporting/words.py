@@ -67,14 +67,36 @@ def context(report: ColdStartReport) -> str:
 
 
 def kinds_text(total: Summary) -> list[str]:
-    """The kinds there are, and three numbers that are often taken for one another."""
+    """The kinds there are, three numbers that are often taken for one another, and how sure the quantiles are."""
     environments = "not told" if total.environments is None else f"{total.environments:,}"
     waited = "not told" if total.cold_starts.count is None else f"{total.cold_starts.count:,}"
-    return [
+    lines = [
         "kinds: " + ", ".join(f"{count:,} {kind}" for kind, count in total.kinds.items()),
         f"environments initialised: {environments}; REPORT lines with an init: {total.with_init:,}; "
         f"callers that waited: {waited}",
     ]
+    quantiles = _quantiles_text(total)
+    return [*lines, f"95 % intervals, ms: {quantiles}"] if quantiles else lines
+
+
+def _quantiles_text(total: Summary) -> str:
+    """`init p50 230 [210, 250], p90 400 [380, 450]; run p50 …`: those that enough values state."""
+    found = []
+    for name, of in (
+        ("init", total.init_ms),
+        ("restore", total.restore_ms),
+        ("run", total.duration_ms),
+        ("init+run", total.init_plus_first_duration_ms),
+    ):
+        points = (
+            ("p50", of.p50, of.p50_interval),
+            ("p90", of.p90, of.p90_interval),
+            ("p99", of.p99, of.p99_interval),
+        )
+        told = [f"{point} {ms_text(value)} {_interval(ends)}" for point, value, ends in points if ends is not None]
+        if told:
+            found.append(f"{name} {', '.join(told)}")
+    return "; ".join(found)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

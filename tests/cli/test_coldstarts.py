@@ -104,6 +104,8 @@ def test_files_none_of_which_is_a_log_are_refused_and_beside_a_log_told(lab: Lab
     answer = lab.refused("coldstarts", "report", "empty.log", "photo.log")
     assert answer.error == "error: empty.log: the file is empty, and 1 more like it"
     assert "docs/coldstarts.md" in answer.hint
+    (lab.directory / "notes.txt").write_text("buy milk\n")
+    assert "notes.txt: no log" in lab.refused("coldstarts", "report", "notes.txt").error
     assert lab("coldstarts", "report", "empty.log", "logs", "--json").json["total"]["invocations"] > 0
 
 

@@ -204,6 +204,15 @@ def test_files_that_do_not_say_whose_log_they_are_are_told_how_to_be_named(tmp_p
     assert not any("--function" in note for note in report_files([tmp_path / "log.txt"], function="orders").notes)
 
 
+def test_quantiles_are_shown_with_their_intervals_where_enough_values_state_one(tmp_path):
+    environment = Environment().cold(1)
+    for number in range(2, 12):
+        environment.wait(5).invoke(number, 10.0 + number)
+    shown = " ".join(render_report(report_files([write_logs(tmp_path, [environment])])).split())
+    assert "95 % intervals, ms: run p50 17.0 [13.0, 20.0]" in shown
+    assert "[13.0, 20.0], p90" not in shown, "11 values state none of p90"
+
+
 def test_one_is_not_called_several(tmp_path):
     shown = render_report(report_files([write_logs(tmp_path, [Environment().cold(1)])]))
     assert shown.startswith("1 invocation, cold starts 1 of 1")
