@@ -7,6 +7,7 @@ their references counted wherever they are handed on: with them it all takes fiv
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -39,27 +40,39 @@ def inlined(function: Callable[Asked, Told]) -> Callable[Asked, Told]:
 
 
 def _as_machine_code(function: Callable[Asked, Told], *, forceinline: bool) -> Callable[Asked, Told]:
+    folder = _kept_in()
     config: Any = numba.config
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(_kept_in())
+    config.CACHE_DIR = str(folder)
     try:
-        made = numba.njit(nogil=True, error_model="numpy", forceinline=forceinline, cache=True)(function)
-    except RuntimeError:  # a folder that may not be written: compiled anew in each process
-        made = numba.njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
+        made = numba.njit(nogil=True, error_model="numpy", forceinline=forceinline, cache=folder is not None)(function)
     finally:
         config.CACHE_DIR = before
     return cast(Callable[Asked, Told], made)
 
 
 @cache
-def _kept_in() -> Path:
-    """A folder for what is compiled from the sources as they are.
+def _kept_in() -> Path | None:
+    """A folder for what is compiled from the sources as they are; None where it may not be written: then all is
+    compiled anew in each process.
+    """
+    folder = cache_directory() / "machine-code" / hash_of_sources(Path(__file__).parent)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def hash_of_sources(folder: Path) -> str:
+    """A name that differs when any source differs.
 
     numba looks at the source of the function itself only, which goes on calling what it was compiled with.
     """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    told = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
-    return cache_directory() / "machine-code" / told.hexdigest()[:16]
+    told = hashlib.sha256()
+    for source in sorted(folder.glob("*.py")):
+        told.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return told.hexdigest()[:16]
 
 
 # --- what is read in memory ------------------------------------------------------------------------------------------
