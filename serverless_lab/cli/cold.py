@@ -88,6 +88,8 @@ def new_environments(
         _wait_until_quiet(target, deployment, began_ms)
     finally:
         try:
+            # Asked with little patience: one that is overloaded would be waited for at each of many calls.
+            target.instance_id()
             # Not the versions on an emulator, where work that still goes on would be cut off and never be logged.
             recycler.put_back(versions=target.endpoint_url is None)
             for row in rows:
@@ -117,6 +119,7 @@ def _wait_until_quiet(target: Target, deployment: Deployment, since_ms: int) -> 
     say("waiting until the functions are quiet")
     while time.monotonic() < min(give_up, since + QUIET_S):
         try:
+            target.instance_id()  # whether it answers at all is soon known
             found = read_cloudwatch_logs(
                 target.client("logs"),
                 groups,
@@ -125,9 +128,10 @@ def _wait_until_quiet(target: Target, deployment: Deployment, since_ms: int) -> 
                 one_stream_per_environment=False,
             )
         except TargetBusy:
+            since = time.monotonic()
             continue
         except LabError:
-            return  # whether it answers at all is told by what comes next
+            return  # that is told by what comes next
         if len(found.events) != events:
             events, since = len(found.events), time.monotonic()
         time.sleep(LOOK_S)

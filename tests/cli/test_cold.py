@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from serverless_lab.cli import cold as cold_runs
 from serverless_lab.cli.cold import new_environments
-from serverless_lab.errors import DeployError
+from serverless_lab.deploy.recycle import Recycled, Recycler
+from serverless_lab.errors import DeployError, TargetBusy
 from serverless_lab.project import Deployment, Project
 from serverless_lab.targets import resolve_target
 from tests.conftest import free_port
@@ -30,21 +33,23 @@ def leave(project: Project, **more: Any) -> None:
     project.recycled_file.write_text(json.dumps({**noted, **more}))
 
 
+DEPLOYMENT = Deployment(
+    target="local",
+    stack_name="mine",
+    region="us-east-1",
+    account_id="000000000000",
+    template="template.yaml",
+    deployed_at="2026-01-01",
+    parameters={},
+    outputs={},
+    functions=(),
+)
+
+
 def run(project: Project, *, cold: bool | None) -> list[dict[str, Any]]:
     """A run on a target where nobody listens: whoever asked it anything would be told so."""
     here = resolve_target("localstack", environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
-    deployment = Deployment(
-        target="local",
-        stack_name="mine",
-        region="us-east-1",
-        account_id="000000000000",
-        template="template.yaml",
-        deployed_at="2026-01-01",
-        parameters={},
-        outputs={},
-        functions=(),
-    )
-    with new_environments(project, deployment, here, None, cold) as rows:
+    with new_environments(project, DEPLOYMENT, here, None, cold) as rows:
         return rows
 
 
@@ -72,3 +77,35 @@ def test_a_cold_run_does_not_write_over_what_is_to_be_put_back_elsewhere(project
     leave(project)
     with pytest.raises(DeployError, match="still as a run has left them"):
         run(project, cold=True)
+
+
+def test_a_target_that_the_run_has_overloaded_is_asked_whether_it_answers_and_nothing_else(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each call to it would be waited for, for minutes; what there is to put back is written down."""
+    asked = []
+
+    def busy() -> str:
+        asked.append("instance")
+        raise TargetBusy("target `localstack` does not answer within 5 s")
+
+    def client(service: str) -> Any:
+        assert service == "lambda" and not asked, "a call to it"
+        return SimpleNamespace()
+
+    def recycle(self: Recycler, deployment: Deployment) -> tuple[Recycled, ...]:
+        leave(project, endpoint_url=target.endpoint_url)
+        return (Recycled("shop-orders", "live", "1", version="2"),)
+
+    target: Any = SimpleNamespace(
+        name="localstack", endpoint_url=ELSEWHERE, region="us-east-1", instance_id=busy, client=client
+    )
+    monkeypatch.setattr(Recycler, "recycle", recycle)
+    monkeypatch.setattr(cold_runs, "QUIET_LIMIT_S", 0.01)
+    with new_environments(project, DEPLOYMENT, target, None, True) as rows:
+        pass
+    assert [row["put_back"] for row in rows] == [False]
+    assert project.recycled_file.exists()
+    told = capsys.readouterr().err
+    assert "functions are still as the run changed them: target `localstack` does not answer" in told
+    assert "the next `lab load` or `lab deploy` on that target puts them back" in told
