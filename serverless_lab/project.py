@@ -6,6 +6,7 @@
     .lab/emulator.log         what it printed
     .lab/recycled.json        what a run changed so as to begin cold, while that has not been put back
     .lab/build/               zips, by content
+    .lab/logs/                what was read of logs over time, where an interrupted reading goes on
     .lab/runs/<id>/           one folder a run: manifest.json, requests.parquet, invocations.parquet, report.html,
                               Locust's own files
     .lab/runs/last            the id of the last run
@@ -282,6 +283,17 @@ def write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def process_is_alive(pid: int) -> bool:
+    """Whether a process of this number is there, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def bundled(kind: str, name: str) -> Path:

@@ -192,7 +192,8 @@ def progress_shown() -> Iterator[Callable[[Progress], None]]:
 
 def _told(step: Progress) -> str:
     throttled = f", {step.throttled:,} throttled" if step.throttled else ""
-    awaited = f", waiting for {step.awaited:,} REPORT lines" if step.awaited else ""
+    lines = "a REPORT line" if step.awaited == 1 else f"{step.awaited:,} REPORT lines"
+    awaited = f", waiting for {lines}" if step.awaited else ""
     return f"{step.events:,} events, {step.calls:,} requests{throttled}{awaited}"
 
 

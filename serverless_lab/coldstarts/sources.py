@@ -90,6 +90,7 @@ def read_cloudwatch_logs(
     groups = list(dict.fromkeys(log_groups))
     give_up_ms = now_ms() + deadline_ms
     interval_ms: float = POLL_INTERVAL_MS
+    awaited = 0
     while True:
         found, missing = reader.read(groups, start_ms, end_ms, fresh=fresh)
         events = [event for group in groups for event in found.get(group, ())]
@@ -97,9 +98,11 @@ def read_cloudwatch_logs(
         begun = len(open_starts(events)) if until_reported else 0
         if until_reported and unreported is None:
             unreported = begun
-        awaited = max(unreported or 0, begun)
+        awaited_before, awaited = awaited, max(unreported or 0, begun)
         remaining_ms = give_up_ms - now_ms()
         if not awaited or remaining_ms <= 0:
+            if awaited_before:
+                reader.tell_awaited(0, len(events))
             break
         reader.tell_awaited(awaited, len(events))
         sleep_ms(min(interval_ms, remaining_ms))

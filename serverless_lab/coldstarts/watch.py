@@ -6,7 +6,6 @@ latest event that was seen, and what was seen already is left out.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from serverless_lab.coldstarts.platform_events import read_event
 from serverless_lab.coldstarts.report import FROM_LOG, ColdStartReport, make_report
 from serverless_lab.coldstarts.runs import MANIFEST_FILE, MARGIN_AFTER_MS, MARGIN_BEFORE_MS, OPEN_END_MS
 from serverless_lab.coldstarts.sources import LogEvent
-from serverless_lab.project import Project, read_json
+from serverless_lab.project import Project, process_is_alive, read_json
 from serverless_lab.report_line import InitStart
 
 if TYPE_CHECKING:
@@ -131,7 +130,8 @@ def run_state(folder: Path) -> str:
     if plan is None:
         # A user's own locustfile has no plan, and a scenario's is removed shortly before the end is written.
         return RUNNING
-    return RUNNING if _is_alive(int(plan.get("parent") or 0)) else GONE
+    parent = int(plan.get("parent") or 0)
+    return RUNNING if parent > 0 and process_is_alive(parent) else GONE
 
 
 def starts_at_ms(project: Project, folder: Path, manifest: Mapping[str, Any]) -> int:
@@ -155,18 +155,6 @@ def ends_at_ms(manifest: Mapping[str, Any]) -> int | None:
     """Until when the log is of this run; None while it runs."""
     ended_at_ms = manifest.get("ended_at_ms")
     return None if ended_at_ms is None else int(ended_at_ms) + MARGIN_AFTER_MS
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def snapshot_json(report: ColdStartReport, state: str) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_without_a_terminal_a_line_a_minute_tells_how_far_it_is_and_soon_what_is
     assert said[0] == "reading logs: 15 %, 60 events, 60 requests"
     for second in (201, 202, 204, 206):
         now[0] = float(second)
-        lines(Progress(1, 1, 500, 300, 2, awaited=4))
+        lines(Progress(1, 1, 500, 300, 2, awaited=1))
     assert capsys.readouterr().err.splitlines() == [
-        "reading logs: 100 %, 500 events, 300 requests, 2 throttled, waiting for 4 REPORT lines"
+        "reading logs: 100 %, 500 events, 300 requests, 2 throttled, waiting for a REPORT line"
     ]

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from serverless_lab.coldstarts.log_event import LogEvent
+from serverless_lab.project import process_is_alive
 
 # assumed: events are there two minutes after their time. A log whose events come later still would change our mind;
 # `--refresh` reads what is kept again.
@@ -106,7 +107,7 @@ class KeptLogs:
         """Remove what a reading was writing when it was killed."""
         for draft in self._folder(group).glob(".*.jsonl.gz.*"):
             found = _DRAFT.search(draft.name)
-            if found is not None and not _is_alive(int(found[1])):
+            if found is not None and not process_is_alive(int(found[1])):
                 draft.unlink(missing_ok=True)
 
     def _files(self, group: str) -> list[tuple[Stretch, Path]]:
@@ -129,16 +130,6 @@ def gaps(stretches: Iterable[Stretch], start_ms: int, end_ms: int) -> list[Stret
     if at_ms <= end_ms:
         found.append((at_ms, end_ms))
     return found
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _read(path: Path, group: str) -> list[LogEvent] | None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serverless_lab.coldstarts.cloudwatch.kept import SETTLED_MS, KeptLogs, gaps
@@ -94,6 +94,7 @@ class LogReader:
     on_progress: Callable[[Progress], None] | None = None
     unreachable: str = "is the target running? `lab status` tells"
     sign_in: str = SIGN_IN
+    _awaited: Progress | None = field(default=None, init=False, repr=False)
 
     def read(
         self, groups: Iterable[str], start_ms: int, end_ms: int, *, fresh: bool = False
@@ -125,7 +126,11 @@ class LogReader:
         return work.groups, sorted(work.missing)
 
     def tell_awaited(self, lines: int, events: int) -> None:
-        """All of the time has been read, `events` of it, and `lines` are to come."""
+        """All of the time has been read, `events` of it, and `lines` are to come: it is read until they are there.
+
+        Progress says so from now on, until it is told that no line is awaited.
+        """
+        self._awaited = None if not lines else Progress(1, 1, events, 0, 0, lines)
         if self.on_progress is not None:
             self.on_progress(Progress(1, 1, events, self.pace.calls, self.pace.throttled, lines))
 
@@ -261,8 +266,13 @@ class LogReader:
             work.events += len(events)
 
     def _tell(self, work: Work) -> None:
-        if self.on_progress is not None:
-            self.on_progress(Progress(work.read_ms, work.total_ms, work.events, self.pace.calls, self.pace.throttled))
+        if self.on_progress is None:
+            return
+        calls, throttled = self.pace.calls, self.pace.throttled
+        if self._awaited is not None:
+            self.on_progress(replace(self._awaited, calls=calls, throttled=throttled))
+        else:
+            self.on_progress(Progress(work.read_ms, work.total_ms, work.events, calls, throttled))
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
