@@ -116,6 +116,7 @@ def run_deploy(
 
     from serverless_lab.cli.cold import put_back_what_is_left
     from serverless_lab.cli.context import default_stack_name, open_target
+    from serverless_lab.cli.estimate import standing_lines
     from serverless_lab.deploy.assembly import template_in
     from serverless_lab.deploy.inventory import describe_deployment
     from serverless_lab.deploy.log_groups import tag_log_groups
@@ -138,7 +139,8 @@ def run_deploy(
     if name == "local":
         _refuse_if_none_runs(checked, values)
     target = open_target(project, name, last, region=region or (last.region if last else None), profile=profile)
-    confirm_change(target, f"deploy stack {stack_name}", yes=yes)
+    details = standing_lines(checked, values, target)
+    confirm_change(target, f"deploy stack {stack_name}", details=details, yes=yes)
     put_back_what_is_left(project, target)
     left = f"{target.name} ends by itself what it has begun on stack {stack_name}; then `lab deploy` again"
     with if_stopped(left), StackProgress(stderr_console(), quiet=quiet) as view:

@@ -12,13 +12,14 @@ from serverless_lab.errors import BadInput, LabError, LoadError
 from serverless_lab.project import Deployment, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from serverless_lab.compare.execution import StackPlan
     from serverless_lab.compare.plan import PlannedRun
     from serverless_lab.cost.estimate import Estimate, Stack
     from serverless_lab.cost.prices import Prices
     from serverless_lab.cost.run_usage import RunUsage
+    from serverless_lab.deploy.template import Template
     from serverless_lab.scenario import Scenario
     from serverless_lab.targets.base import Target
 
@@ -68,6 +69,26 @@ def estimate_lines(
             hint=f"{found.assumptions[1]}; `lab cost --scenario {scenario.name}` has the whole estimate",
         )
     return [*found.lines(), *found.assumptions]
+
+
+def standing_lines(template: Template, values: Mapping[str, str], target: Target) -> list[str]:
+    """What to show of the bill before `template` is deployed, with these parameters: what stands there costs.
+
+    Nothing where nobody pays, and where nothing is billed unless it is used.
+    """
+    from serverless_lab.cost.bill import dollars
+    from serverless_lab.cost.estimate import hourly
+    from serverless_lab.cost.prices import load_prices
+    from serverless_lab.deploy.planned import planned
+
+    kept = planned(template, values).functions if target.name == "aws" else ()
+    if not any(function.provisioned_environments for function in kept):
+        return []
+    try:
+        amount = dollars(hourly(kept, load_prices(target.region)))
+    except BadInput as error:
+        amount = f"an amount that lab does not know ({error.message})"
+    return [f"provisioned concurrency: {amount} an hour, from now until it is taken away"]
 
 
 def comparison_lines(

@@ -104,11 +104,7 @@ def estimate(
         BadInput: a price is missing.
     """
     api = Usage.of({f"apigateway.{stack.api_type or 'rest'}": requests})
-    standing = [
-        Standing(function.name, function.provisioned_environments, function.memory_size_mb, function.architecture)
-        for function in stack.functions
-        if function.provisioned_environments
-    ]
+    standing = _standing(stack.functions)
     low = total([api, _least(requests, stack), *(part.usage(duration_s, DECLARED) for part in standing)])
     high = total(
         [
@@ -126,9 +122,22 @@ def estimate(
         low=bill(low, prices),
         high=bill(high, prices),
         likely=likely,
-        hourly=bill(total(part.usage(3600, DECLARED) for part in standing), prices).total,
+        hourly=hourly(stack.functions, prices),
         assumptions=tuple(_assumptions(stack, standing, prices, high)),
     )
+
+
+def hourly(functions: Iterable[DeployedFunction], prices: Prices) -> Decimal:
+    """USD an hour for what stands there whatever is sent: provisioned concurrency."""
+    return bill(total(part.usage(3600, DECLARED) for part in _standing(functions)), prices).total
+
+
+def _standing(functions: Iterable[DeployedFunction]) -> list[Standing]:
+    return [
+        Standing(function.name, function.provisioned_environments, function.memory_size_mb, function.architecture)
+        for function in functions
+        if function.provisioned_environments
+    ]
 
 
 def _least(requests: int, stack: Stack) -> Usage:

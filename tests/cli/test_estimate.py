@@ -12,11 +12,12 @@ import pytest
 
 from serverless_lab.cli.cold import recycling_lines
 from serverless_lab.cli.confirm import confirm_load
-from serverless_lab.cli.estimate import comparison_lines, estimate_lines
+from serverless_lab.cli.estimate import comparison_lines, estimate_lines, standing_lines
 from serverless_lab.compare.execution import StackPlan
 from serverless_lab.compare.plan import make_plan
 from serverless_lab.compare.variants import load_variants
 from serverless_lab.deploy.parameters import host_parameters
+from serverless_lab.deploy.template import read_template
 from serverless_lab.errors import BadInput, LoadError
 from serverless_lab.project import DeployedFunction, Deployment, Project, bundled
 from serverless_lab.scenario import load_scenario
@@ -127,6 +128,27 @@ def test_a_measured_run_of_the_same_stack_says_what_is_likely(tmp_path: Path) ->
     assert any(text.startswith("like the last measured run of this stack: $") for text in lines(tmp_path))
     (folder / "manifest.json").write_text(json.dumps({**MANIFEST, "stack_name": "other"}))
     assert not any("measured" in text for text in lines(tmp_path))
+
+
+# --- a deployment ----------------------------------------------------------------------------------------------------
+
+
+def standing(region: str = "us-east-1", name: str = "aws", **parameters: str) -> list[str]:
+    account: Any = Account(region)
+    account.name = name
+    template = read_template(bundled("handlers", "template.yaml"))
+    return standing_lines(template, template.parameter_values(parameters), account)
+
+
+def test_what_stands_in_an_account_after_a_deployment_is_said_before_it() -> None:
+    """Five environments of 512 MB cost $27 a month of 720 hours, whatever is sent."""
+    assert standing(ProvisionedConcurrency="5") == [
+        "provisioned concurrency: $0.04 an hour, from now until it is taken away"
+    ]
+    assert standing() == []
+    assert standing(name="localstack", ProvisionedConcurrency="5") == []
+    (said,) = standing("mars-north-1", ProvisionedConcurrency="5")
+    assert "does not know (no price table for Region `mars-north-1`)" in said
 
 
 # --- a comparison ----------------------------------------------------------------------------------------------------
