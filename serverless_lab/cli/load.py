@@ -180,7 +180,7 @@ def check_succeeded(project: Project, result: LoadResult) -> None:
     functions = last.functions if last is not None and last.stack_name == result.manifest.stack_name else ()
     raise LoadError(
         f"run {result.manifest.run_id}: every request failed{_outcomes(result)}",
-        hint=why_none(result.by_status, functions),
+        hint=why_none(result.by_status, functions, result.by_error),
     )
 
 
@@ -189,8 +189,8 @@ NO_SUCH_ROUTE = frozenset({403, 404})
 """What API Gateway answers to a path that the API does not have: a REST API, an HTTP API."""
 
 
-def why_none(statuses: Collection[int], functions: Sequence[DeployedFunction]) -> str:
-    """Where to look when every request failed with these."""
+def why_none(statuses: Collection[int], functions: Sequence[DeployedFunction], errors: Collection[str] = ()) -> str:
+    """Where to look when every request failed with these statuses and errors of the client's side."""
     if set(statuses) == {UNAUTHORIZED}:
         return "it asks who you are: send what its authorizer wants to see, --header 'authorization=...'"
     if statuses and set(statuses) <= NO_SUCH_ROUTE:
@@ -198,8 +198,14 @@ def why_none(statuses: Collection[int], functions: Sequence[DeployedFunction]) -
     for function in functions:
         if function.cannot_run is not None:
             return f"{function.name} does not run here: {function.cannot_run}"
+    name = functions[0].name if len(functions) == 1 else "FUNCTION"
     if any(status >= 500 for status in statuses) and functions:
-        return f"see why in the log: `lab logs {functions[0].name if len(functions) == 1 else 'FUNCTION'}`"
+        return f"see why: `lab invoke {name}` shows its answer, `lab logs {name}` its log"
+    if not statuses and errors and functions and all(error.startswith("timeout") for error in errors):
+        return (
+            "no answer came in time: `client_timeout` of the scenario says how long clients wait, "
+            f"`lab logs {name}` what became of the requests"
+        )
     return "which statuses are a success is the scenario's to say: `expect` of a request, see docs/scenarios.md"
 
 
