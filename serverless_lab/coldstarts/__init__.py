@@ -5,7 +5,9 @@ What was logged:
     cloudwatch/          its pages, pace and queries, and what is kept of an interrupted reading
     files.py             log files, folders, standard input -> Invocations; formats.py and formats_*.py read each format
     platform_events.py   one event, text or JSON format -> a line of report_line, and back
-    invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure
+    invocations.py       LogEvents -> one InvocationRow per REPORT, with its kind and how that was known; pure.
+                         stream.py reads one stream by the rules of kinds.py, rows.py is what comes out
+    emulated.py          log files of emulators whose REPORT lines say nothing of an init
     stored_times.py      when an invocation ran, where its lines have the time at which they were stored
     frame.py             InvocationRows -> a pandas frame, parquet, and the join with the client's requests
     digest/              large files -> samples of groups at once, without a row per invocation
@@ -16,7 +18,7 @@ What it means:
     lifetimes.py         environments over time, and how long one may idle
     billing.py           which rule made Billed Duration
     differences.py       whether two samples differ; baseline.py compares a report with an earlier one
-    gates.py             conditions under which a report is a failure
+    gates.py             conditions under which a report is a failure, on the numbers of quantities.py
 
 What is told:
     runs.py              a run's folder and its target -> ColdStartReport; client.py is the side of its requests

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from serverless_lab.coldstarts.files import FORMATS
-from serverless_lab.coldstarts.gates import QUANTITIES
+from serverless_lab.coldstarts.quantities import QUANTITIES
 from tests.cli.conftest import HELLO, QUICK_SCENARIO, Lab
 from tests.cli.test_help import COMMANDS
 from tests.coldstarts.runs import MAIL, ORDERS, story

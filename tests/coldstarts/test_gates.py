@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from serverless_lab.coldstarts.file_reports import report_files
 from serverless_lab.coldstarts.frame import SavedInvocations
-from serverless_lab.coldstarts.gates import FAILED, PASSED, QUANTITIES, UNTOLD, evaluate, parse_gate
+from serverless_lab.coldstarts.gates import FAILED, PASSED, UNTOLD, evaluate, parse_gate
 from serverless_lab.coldstarts.invocations import build_invocations
+from serverless_lab.coldstarts.quantities import QUANTITIES
 from serverless_lab.coldstarts.report import ColdStartReport, make_report
 from serverless_lab.errors import BadInput, ReportError
 from serverless_lab.report_line import render_start
