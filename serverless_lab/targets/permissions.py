@@ -216,6 +216,7 @@ EMULATORS_ONLY: dict[tuple[str, str], str] = {
     ("lambda", "DeleteProvisionedConcurrencyConfig"): "repairs",
     ("lambda", "UpdateEventSourceMapping"): "repairs",
     ("lambda", "DeleteEventSourceMapping"): "leftovers",
+    ("lambda", "ListFunctions"): "leftovers",
     ("apigateway", "GetRestApi"): "leftovers",
     ("apigateway", "DeleteRestApi"): "leftovers",
     ("events", "RemoveTargets"): "leftovers",

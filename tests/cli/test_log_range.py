@@ -161,7 +161,8 @@ def test_a_reading_that_is_stopped_or_killed_costs_only_what_was_not_read(
     where = {"AWS_ENDPOINT_URL": server.start(13, "stall")}
     lab.variables.update(where)
     running = lab.start(*WORDS)
-    assert wait_until(lambda: (server.folder / "events.json.requests").exists() and len(server.requests()) == 14)
+    asked = server.folder / "events.json.requests"
+    assert wait_until(lambda: asked.exists() and len(server.requests()) == 14, 90)
     running.send_signal(number)
     out, err = running.communicate(timeout=30)
     assert out == ""
