@@ -41,9 +41,7 @@ def confirm_change(target: Target, what: str, *, yes: bool, details: Sequence[st
     """
     if target.name != "aws":
         return
-    profile = getattr(target, "profile", None)
-    with_profile = f", profile {profile}" if profile else ""
-    _ask(f"AWS account {target.account_id()}, region {target.region}{with_profile}: {what}", details, yes)
+    _ask(f"{_account(target)}: {what}", details, yes)
 
 
 def confirm_load(
@@ -71,7 +69,7 @@ def confirm_load(
             return
         where = f"{host} is on AWS, in an account that lab does not know"
     elif target.name == "aws":
-        where = f"AWS account {target.account_id()}, region {target.region}"
+        where = _account(target)
     else:
         return
     if scenario is None:
@@ -79,6 +77,12 @@ def confirm_load(
     else:
         what = f"send {planned_count(scenario, seed)} requests of {scenario.name} to {url}"
     _ask(f"{where}: {what}", details, yes)
+
+
+def _account(target: Target) -> str:
+    profile = getattr(target, "profile", None)
+    with_profile = f", profile {profile}" if profile else ""
+    return f"AWS account {target.account_id()}, region {target.region}{with_profile}"
 
 
 def planned_count(scenario: Scenario, seed: int | None) -> int:

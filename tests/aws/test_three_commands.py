@@ -95,7 +95,7 @@ def test_deploy_load_and_report_on_aws(command: Command, forwarder: Forwarder, t
     assert environments(stack) == set()
 
     out, words = run(command, "load", "--scenario", "./quick.yaml", "--cold", "--max-cost", "5", "--yes")
-    assert f"AWS account 000000000000, region {REGION}: send 12 requests of quick" in words
+    assert f"{account}: send 12 requests of quick" in words
     assert "for the run, 1 function gets a new version" in words
     assert "estimated bill: " in words
     folder = Path(out.strip())

@@ -66,7 +66,7 @@ def test_at_a_terminal_only_a_yes_goes_on(account: Any, typed: str, goes_on: boo
 def test_a_load_says_how_much_it_sends_where(account: Any, capsys: Any) -> None:
     scenario = load_scenario("monday-spike")
     confirm_load(account, scenario, url=URL, yes=True)
-    assert f"region eu-west-1: send 500 requests of monday-spike to {URL}" in capsys.readouterr().err
+    assert f"region eu-west-1, profile shop-dev: send 500 requests of monday-spike to {URL}" in capsys.readouterr().err
     confirm_load(account, None, url=URL, locustfile="mine.py", users=7, run_time_s=90, yes=True)
     assert "run mine.py with 7 users for 90 s" in capsys.readouterr().err
 
