@@ -212,6 +212,8 @@ def _in_order(events: list[_Told]) -> list[_Told]:
         event, _, line = told
         if event.timestamp_ms is not None:
             last_ms = event.timestamp_ms
+        elif event.after_ms is not None:
+            last_ms = event.after_ms
         is_init = isinstance(line, InitStart | InitReport | RestoreStart | RestoreReport)
         keyed.append(((last_ms, not is_init), told))
     keyed.sort(key=lambda item: item[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -315,7 +315,8 @@ class Unit:
         here = self._streams[story.stream[at]]
         line: ReportLine | StartLine | InitStart | RestoreStart
         if what == OTHER:
-            return self._others[row][2]
+            event = self._others[row][2]
+            return event if event.timestamp_ms is not None else replace(event, after_ms=int(story.ms[at]))
         if what == REPORT:
             regular = len(rows) - len(self._odd)
             if row >= regular:
