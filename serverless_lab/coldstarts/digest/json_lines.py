@@ -293,7 +293,7 @@ def _read_message(
     if head == _START_HEAD:
         version_at = read_start(text, at, 2, start_ids, start)
         quote = end_of_string(text, max(version_at, at))
-        if version_at < 0 or char_at(text, quote - 2) != 92 or char_at(text, quote - 1) != 110:
+        if version_at < 0 or quote < 0 or char_at(text, quote - 2) != 92 or char_at(text, quote - 1) != 110:
             return ODD, quote
         version = version_word(text, version_at, quote - 2, 2)
         put_word(versions, start, version)
