@@ -183,6 +183,7 @@ def from_digest(
         first_ms=None if bins is None else bins.start_ms(0),
         last_ms=None if bins is None else bins.start_ms(bins.count),
         files=files,
+        tells_unfinished=digest.has_starts,
         failures_only=digest.failures_only,
         samples=samples,
     )

@@ -6,11 +6,13 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -421,7 +423,8 @@ def assert_same(digest: Digest, reading: FileReading) -> None:
         of_group = frame.iloc[[at for told, places in where.items() if Key(*told[:3]) == group for at in places]]
         assert_same_sample(digest.sample(keys=[group]), sample_of(of_group, None), group)
     assert digest.invocations == len(frame)
-    inits = None if invocations.inits is None else Counter(init.function for init in invocations.inits)
+    initialised = invocations.initialised
+    inits = None if initialised is None else Counter(init.function for init in initialised)
     environments = (
         None
         if digest.environments is None
@@ -431,8 +434,8 @@ def assert_same(digest: Digest, reading: FileReading) -> None:
     assert {function: sum(counts.values()) for function, counts in digest.restores.items()} == Counter(
         init.function for init in invocations.restores
     )
-    if invocations.inits is not None:
-        bins = Counter((init.function, digest.bin_number(init.timestamp)) for init in invocations.inits)
+    if initialised is not None:
+        bins = Counter((init.function, digest.bin_number(init.timestamp)) for init in initialised)
         assert bins == {
             (function, number): count
             for function, counts in (digest.environments or {}).items()
@@ -442,6 +445,8 @@ def assert_same(digest: Digest, reading: FileReading) -> None:
     assert digest.ignored_init_durations == invocations.ignored_init_durations
     assert digest.dropped_log_events == invocations.dropped_log_events
     assert digest.failures_only == invocations.failures_only
+    assert digest.has_starts == invocations.has_starts
+    assert invocations.emulated == ()
     assert list(digest.unreadable) == list(reading.unreadable)
     assert digest.unreadable_count == len(reading.unreadable)
     assert digest.formats == reading.formats
@@ -584,6 +589,37 @@ def test_a_line_without_a_time_keeps_its_place_when_what_stands_before_it_was_to
     ]
     name = "orders/00000000-0000-0000-0000-000000000000/2026-11-24-[$LATEST]" + "0" * 32 + "/000000"
     assert assert_readers_agree({name: "".join(lines).encode()}, block_bytes=8, unit_bytes=1, piece_bytes=100)
+
+
+def test_a_log_of_report_lines_alone_does_not_claim_that_nothing_began():
+    """As a filter for REPORT leaves it: there is no telling how many environments began, or what was not finished."""
+    lines = [stamped(T0 + 1000 * at, render(ReportLine(request_id(at), 5.25, 6, 128, 40))) for at in range(9)]
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), {"log": "".join(lines).encode()})
+        digest = run([Path(folder)], bin_ms=BIN_MS, processes=1)
+        assert digest is not None
+        assert digest.environments is None
+        assert not digest.has_starts
+        assert_same(digest, read_paths([Path(folder)]))
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "max_memory_used_mb"), [(5.25, 128), (5.0, 40)], ids=["LocalStack's memory", "MiniStack's times"]
+)
+def test_a_log_that_an_emulator_may_have_written_is_left_to_the_general_reader(duration_ms, max_memory_used_mb):
+    """It looks at single invocations: a REPORT without Init Duration says nothing of a cold start there."""
+    line = partial(ReportLine, duration_ms=duration_ms, billed_duration_ms=6, memory_size_mb=128)
+    lines = [
+        stamped(T0 + at, text)
+        for at in range(9)
+        for text in (
+            render_start(request_id(at), "$LATEST"),
+            render(line(request_id(at), max_memory_used_mb=max_memory_used_mb)),
+        )
+    ]
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder), {"log": "".join(lines).encode()})
+        assert run([Path(folder)], bin_ms=BIN_MS, processes=1) is None
 
 
 def test_a_block_with_many_memory_sizes_is_read_whole():

@@ -277,6 +277,23 @@ def test_a_digest_says_what_else_it_found(tmp_path, monkeypatch):
     assert any(note.startswith("2 REPORT lines stand twice") for note in found.notes)
 
 
+def test_a_large_log_of_report_lines_alone_tells_neither_environments_nor_what_is_unfinished(tmp_path, monkeypatch):
+    """A filter for REPORT leaves such a log: 0 environments and 0 unfinished would be numbers nobody has seen."""
+    environment = Environment("orders").cold(1)
+    for number in range(2, 6):
+        environment.wait(5).invoke(number)
+    environment.events = [event for event in environment.events if event.message.startswith("REPORT")]
+    export = write_export(tmp_path, [environment])
+    one_by_one = report_files([export])
+    monkeypatch.setattr(file_reports, "LARGE_BYTES", 0)
+    digest = report_files([export])
+    assert digest.files is not None and digest.files.fast
+    assert digest.total == one_by_one.total
+    assert digest.total.environments is None
+    assert (digest.tells_unfinished, one_by_one.tells_unfinished) == (False, False)
+    assert evaluate(digest, [parse_gate("unfinished > 0")])[0].outcome == "untold"
+
+
 def test_what_needs_single_invocations_makes_them_be_read_one_by_one(large):
     for options in ({"with_rows": True}, {"since_ms": T0}, {"until_ms": T0 + 1}, {"by": ("initialization-type",)}):
         found = report_files([large], **options)

@@ -18,11 +18,13 @@ from serverless_lab.coldstarts.digest.parts import GroupPart
 from serverless_lab.coldstarts.digest.plan import Piece
 from serverless_lab.coldstarts.digest.rows import US_MAX
 from serverless_lab.coldstarts.digest.unit import Bins, OutOfReach, UnitResult
+from serverless_lab.coldstarts.emulated import LINES_MIN
 from serverless_lab.coldstarts.formats_text import Unreadable
 from serverless_lab.coldstarts.invocations import (
     COLD,
     INIT_REPEATED,
     RESTORED,
+    WARM,
     InitRow,
     InvocationRow,
     build_invocations,
@@ -190,6 +192,7 @@ class Merge:
 
         Raises:
             OutOfOrder: a line tells of a failure, and the REPORT of that invocation is in another unit.
+            NotServed: an emulator may have written the log of a function, which single invocations tell.
         """
         if self._kinds and not self._is_whole and self._has_stray_failures():
             raise OutOfOrder
@@ -205,6 +208,11 @@ class Merge:
         with_init = sum(int(group.counts[:, COUNTS.index("with_init")].sum()) for group in groups.values())
         # As `build_invocations`: logs from before INIT_START existed show cold starts and no environments.
         tells = bool(self._environments) or with_init == sum(len(group.restores) for group in groups.values())
+        failures_only = self._failures_only(groups)
+        has_starts = bool(self._with_starts)
+        if self._kinds and self._may_be_emulated(groups):
+            raise NotServed
+        tells = tells and (has_starts or bool(self._environments) or not groups)
         return Digest(
             bin_ms=self._bins.bin_ms,
             origin=self._bins.origin,
@@ -220,7 +228,8 @@ class Merge:
             ignored_init_durations=left.ignored_init_durations,
             dropped_log_events=left.dropped_log_events,
             repeated_reports=left.repeated_reports,
-            failures_only=self._failures_only(groups),
+            failures_only=failures_only,
+            has_starts=has_starts or not self._kinds,
             formats=formats,
             lines=sum(self._lines.values()),
         )
@@ -322,6 +331,19 @@ class Merge:
         }
         return tuple(sorted({key.function for key in groups} - succeeded - with_starts)) if self._kinds else ()
 
+    def _may_be_emulated(self, groups: dict[Key, Group]) -> bool:
+        """Whether some function's invocations look as those of `coldstarts.emulated`; all that do not are AWS's."""
+        began = {function for function, _ in (*self._environments, *self._restores)}
+        by_function: defaultdict[str, list[Group]] = defaultdict(list)
+        for key, group in groups.items():
+            by_function[key.function].append(group)
+        return any(
+            name not in began
+            and sum(group.invocations for group in of_function) >= LINES_MIN
+            and all(_says_nothing(group) for group in of_function)
+            for name, of_function in by_function.items()
+        )
+
     def _places(self) -> tuple[Unreadable, ...]:
         """Unreadable places in the order of the files, with their lines counted from the file's first one."""
         before: Counter[int] = Counter()  # by piece, the lines of its file that stand before it
@@ -339,6 +361,15 @@ class Merge:
         # What is said of a file as a whole is said at its end.
         found.sort(key=lambda item: (item[0], item[1].line == 0, item[1].line))
         return tuple(place for _, place in found)
+
+
+def _says_nothing(group: Group) -> bool:
+    """Whether all seem to be warm, and have the memory size or a whole number of milliseconds all of them."""
+    is_warm = int(group.counts[:, CODE_OF[WARM]].sum()) == group.invocations
+    fails = any(group.counts[:, COUNTS.index(name)].any() for name in ("timeouts", "errors"))
+    is_full = (group.max_memory_used_mb == (group.key.memory_size_mb or 0)).all()
+    is_whole = not (group.durations.packed % np.uint64(1 << 32) % np.uint64(1000)).any()
+    return is_warm and not fails and bool(is_full or is_whole)
 
 
 def _by_function(counts: Counter[tuple[str, int]]) -> dict[str, dict[int, int]]:

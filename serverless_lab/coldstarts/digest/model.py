@@ -135,6 +135,7 @@ class Digest:
     dropped_log_events: int = 0
     repeated_reports: int = 0
     failures_only: tuple[str, ...] = ()
+    has_starts: bool = True
     formats: Mapping[str, str] = field(default_factory=dict)
     lines: int = 0
 
