@@ -167,6 +167,7 @@ def _read(
         expected_reports=_expected_reports(requests),
         # Of what streams and queues invoked the client knows nothing. An emulator's crash may leave a START for ever.
         until_reported=target.name == "aws",
+        groups_come_first=target.name == "local",
         one_stream_per_environment=capabilities.one_log_stream_per_environment,
         reader=reader_of(target, kept, on_progress=waiting.on_progress),
         deadline_ms=waiting.deadline_ms,

@@ -54,6 +54,7 @@ def read_cloudwatch_logs(
     *,
     expected_reports: Collection[str] | int | None = None,
     until_reported: bool = False,
+    groups_come_first: bool = False,
     one_stream_per_environment: bool = True,
     reader: LogReader | None = None,
     fresh: bool = False,
@@ -70,6 +71,8 @@ def read_cloudwatch_logs(
         client: a boto3 `logs` client.
         expected_reports: the request ids that must have a REPORT line, or how many lines there must be at least.
         until_reported: expect a REPORT line for every START line too, whoever invoked it.
+        groups_come_first: the target makes a function's log group before anything of it runs. Without any of them there
+            is nothing to wait for.
         one_stream_per_environment: then a stream whose start lies before the window is looked up there too, since what
             an environment did earlier tells a first invocation from a later one.
         reader: reads the groups; None reads one after the other, as fast as the target answers, and keeps nothing.
@@ -100,7 +103,8 @@ def read_cloudwatch_logs(
             unreported = begun
         awaited_before, awaited = awaited, max(unreported or 0, begun)
         remaining_ms = give_up_ms - now_ms()
-        if not awaited or remaining_ms <= 0:
+        never_ran = groups_come_first and set(missing) == set(groups)
+        if not awaited or remaining_ms <= 0 or never_ran:
             if awaited_before:
                 reader.tell_awaited(0, len(events))
             break

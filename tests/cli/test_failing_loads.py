@@ -7,28 +7,29 @@ import pytest
 from serverless_lab.cli.load import why_none
 from serverless_lab.project import DeployedFunction
 from tests.cli.conftest import Lab
+from tests.conftest import python_runtime
 
 pytestmark = pytest.mark.process
 
-MIXED = """
+MIXED = f"""
 Transform: AWS::Serverless-2016-10-31
 Globals:
-  Function: {Handler: index.handler, Timeout: 5}
+  Function: {{Handler: index.handler, Timeout: 5}}
 Resources:
   Works:
     Type: AWS::Serverless::Function
     Properties:
-      Runtime: python3.12
+      Runtime: {python_runtime()}
       InlineCode: |
         def handler(event, context):
-            return {"statusCode": 200, "body": "works"}
-      Events: {Get: {Type: Api, Properties: {Path: /works, Method: get}}}
+            return {{"statusCode": 200, "body": "works"}}
+      Events: {{Get: {{Type: Api, Properties: {{Path: /works, Method: get}}}}}}
   Gem:
     Type: AWS::Serverless::Function
     Properties:
       Runtime: ruby3.3
-      InlineCode: "def handler(event:, context:) = {statusCode: 200}"
-      Events: {Get: {Type: Api, Properties: {Path: /gem, Method: get}}}
+      InlineCode: "def handler(event:, context:) = {{statusCode: 200}}"
+      Events: {{Get: {{Type: Api, Properties: {{Path: /gem, Method: get}}}}}}
 """
 
 
@@ -81,7 +82,7 @@ def test_a_function_that_cannot_run_here_is_deployed_and_said_to_fail_and_a_load
 
 
 def test_a_stack_none_of_whose_functions_runs_here_is_refused_before_an_emulator_is_started(lab: Lab) -> None:
-    (lab.directory / "template.yaml").write_text(MIXED.replace("python3.12", "java21"))
+    (lab.directory / "template.yaml").write_text(MIXED.replace(python_runtime(), "java21"))
     refused = lab.refused("deploy")
     assert "none of its functions runs on the embedded emulator" in refused.error
     assert "java21" in refused.error and "ruby3.3" in refused.error

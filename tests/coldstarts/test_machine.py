@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serverless_lab.coldstarts.digest import machine
+import pytest
+
+from serverless_lab.coldstarts.digest import digest_paths, machine
 from serverless_lab.report_line import ReportLine, render
 from tests.coldstarts.test_digest import T0, stamped
 
@@ -28,6 +30,18 @@ def test_code_compiled_from_other_sources_is_not_used(tmp_path: Path):
     assert machine.hash_of_sources(tmp_path) == before
     (tmp_path / "inner.py").write_text("def inner(): return 2")
     assert machine.hash_of_sources(tmp_path) != before
+
+
+def test_without_a_compiler_the_general_reader_reads_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """numba has no wheels for some machines, and can be told to compile nothing."""
+    log = tmp_path / "log"
+    log.write_text(stamped(T0, render(ReportLine("0a2b4c6d-0000-4000-8000-0123456789ab", 3.01, 4, 128, 60))))
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert digest_paths([log], bin_ms=60_000) is None
+    monkeypatch.delenv("NUMBA_DISABLE_JIT")
+    assert digest_paths([log], bin_ms=60_000) is not None
+    monkeypatch.setattr("serverless_lab.coldstarts.digest.find_spec", lambda name: None)
+    assert digest_paths([log], bin_ms=60_000) is None
 
 
 def test_a_cache_that_cannot_be_written_costs_time_and_no_more(tmp_path: Path):

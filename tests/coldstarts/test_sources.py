@@ -147,6 +147,17 @@ def test_waiting_ends_at_the_deadline_and_says_what_is_missing(logs, group):
     assert waiting.now == pytest.approx(20_000)
 
 
+def test_nothing_is_waited_for_where_no_function_ever_ran(logs, group):
+    """The embedded target makes a log group before the first init of its function: without one no line will come."""
+    waiting = Waiting()
+    options = {"expected_reports": 3, "groups_come_first": True, "deadline_ms": 20_000, **waiting.options()}
+    reading = read_cloudwatch_logs(logs, ["/aws/lambda/never-ran"], T0, T0 + 10, **options)
+    assert (reading.unreported, waiting.now) == (3, 0.0)
+    put(logs, group, "s", [(T0, report(1))])
+    assert read_cloudwatch_logs(logs, ["/aws/lambda/never-ran", group], T0, T0 + 10, **options).unreported == 2
+    assert waiting.now == pytest.approx(20_000)
+
+
 def test_a_target_that_is_not_there_is_a_target_error():
     client = boto3.client(
         "logs",

@@ -8,6 +8,7 @@ so both say the same of the same text; it keeps 8 bytes of an invocation where t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +38,8 @@ def digest_paths(
     Raises:
         ReportError: a path is not there or may not be read.
     """
-    if find_spec("numba") is None:  # there are machines that it does not know
-        return None
+    if find_spec("numba") is None or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None  # there are machines that it does not know
     from serverless_lab.coldstarts.digest.run import run
 
     return run(paths, bin_ms=bin_ms, function=function, kinds=kinds, processes=processes)
