@@ -182,10 +182,15 @@ class UntilDone(LoadTestShape):
         # Locust sleeps for what is left of a second after each tick: waiting here ends the run when it is over.
         wait_s = 0.9 if self.asked else 0.0
         self.asked = True
+        conductor = CONDUCTORS[0]
         if isinstance(self.runner, MasterRunner):
-            CONDUCTORS[0].look_for_workers_that_left()
-        workers = CONDUCTORS[0].plan.workers
-        return None if CONDUCTORS[0].all_done.wait(timeout=wait_s) else (workers, workers)
+            conductor.look_for_workers_that_left()
+        workers = conductor.plan.workers
+        # Asked first: to wait for what this greenlet has just set, beside another one that waits, takes for ever (seen
+        # with gevent 26.9.0).
+        if conductor.all_done.is_set() or conductor.all_done.wait(timeout=wait_s):
+            return None
+        return workers, workers
 
 
 CONDUCTORS: list[Conductor] = []
