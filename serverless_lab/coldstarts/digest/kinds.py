@@ -1,4 +1,4 @@
-"""Events of many streams -> what kind each invocation was, by array arithmetic.
+"""Events of many streams -> what kind each invocation was.
 
 The rules are those of `coldstarts.invocations`, which reads a stream like a story. Nearly all of a story is one of two
 sentences: START and its REPORT after another REPORT; INIT_START, START and its REPORT after another REPORT. All of

@@ -206,13 +206,15 @@ class Merge:
         with ThreadPoolExecutor(SORTING_AT_ONCE) as pool:
             groups = dict(zip(keys, pool.map(lambda key: self._groups[key].group(key), keys), strict=True))
         with_init = sum(int(group.counts[:, COUNTS.index("with_init")].sum()) for group in groups.values())
-        # As `build_invocations`: logs from before INIT_START existed show cold starts and no environments.
-        tells = bool(self._environments) or with_init == sum(len(group.restores) for group in groups.values())
         failures_only = self._failures_only(groups)
         has_starts = bool(self._with_starts)
         if self._kinds and self._may_be_emulated(groups):
             raise NotServed
-        tells = tells and (has_starts or bool(self._environments) or not groups)
+        # As `build_invocations`: logs from before INIT_START existed show cold starts and no environments; nor do those
+        # that have nothing but REPORT lines.
+        tells = bool(self._environments) or (
+            with_init == sum(len(group.restores) for group in groups.values()) and (has_starts or not groups)
+        )
         return Digest(
             bin_ms=self._bins.bin_ms,
             origin=self._bins.origin,

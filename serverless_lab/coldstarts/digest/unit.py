@@ -53,9 +53,7 @@ from serverless_lab.report_line import (
     StartLine,
 )
 
-REPORT_COLUMNS = (
-    *("duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"),
-)
+REPORT_COLUMNS = "duration_us", "billed_ms", "memory_size_mb", "max_memory_used_mb", "init_us", "restore_us", "outcome"
 """Names for the numbers of a record of platform_text.py that are kept."""
 
 ODD_REPORT = 5  # a REPORT that the general reader has read
